@@ -1,0 +1,1 @@
+"""Scene graphs, and how one becomes a unit vector."""

@@ -1,0 +1,135 @@
+"""Collects a scene graph from a JSON document of any form, with every problem on the way."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from model.errors import GraphError, Problem
+from model.scene_graph import Box, Relationship, SceneGraph, SceneObject
+
+WILDCARD: Final = "*"
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # databases refuse NUL, and a lone surrogate has no UTF-8
+
+
+class GraphReader:
+    """Collects the objects, relationships and problems of one document."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, SceneObject] = {}
+        self.relationships: list[Relationship] = []
+        self.problems: list[Problem] = []
+
+    def graph(self) -> SceneGraph:
+        if self.problems:
+            raise GraphError(self.problems)
+        return SceneGraph(tuple(self.objects.values()), tuple(self.relationships))
+
+    def fail(self, pointer: str, message: str) -> None:
+        self.problems.append(Problem(pointer, message))
+
+    def has(self, item: dict[str, Any], keys: Sequence[str], pointer: str) -> bool:
+        """Whether all the keys are there; null is there, and a wildcard."""
+        missing = [key for key in keys if key not in item]
+        for key in missing:
+            self.fail(f"{pointer}/{key}", f'{key} is missing; where anything will do, write null or "*"')
+        return not missing
+
+    def items(self, document: dict[str, Any], key: str, pointer: str = "") -> Sequence[Any]:
+        """The list under a key; absent or null is empty."""
+        value = document.get(key)
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            self.fail(f"{pointer}/{key}", f"must be a list, not {kind_of(value)}")
+            return ()
+        return value
+
+    def entries(self, document: dict[str, Any], key: str, pointer: str = "") -> list[tuple[str, dict[str, Any]]]:
+        """The JSON objects of the list under a key, with the pointer of each."""
+        entries = []
+        for index, item in enumerate(self.items(document, key, pointer)):
+            if isinstance(item, dict):
+                entries.append((f"{pointer}/{key}/{index}", item))
+            else:
+                self.fail(f"{pointer}/{key}/{index}", f"must be a JSON object, not {kind_of(item)}")
+        return entries
+
+    def add_object(self, key: str, name: str | None, source: dict[str, Any], pointer: str, id_key: str = "") -> None:
+        if key in self.objects:
+            self.fail(pointer + id_key, f"another object has the id {key!r}; ids must be unique")
+            return
+        attributes, box = self.attributes(source, pointer), self.box(source, pointer)
+        self.objects[key] = SceneObject(id=key, name=name, attributes=attributes, box=box)
+
+    def add_wildcard(self) -> str:
+        """An object that may be anything, for a relationship that leaves one of its ends open."""
+        number = len(self.objects)
+        while f"*{number}" in self.objects:
+            number += 1
+        self.objects[f"*{number}"] = SceneObject(id=f"*{number}", name=None)
+        return f"*{number}"
+
+    def add_relationship(
+        self, subject: object, predicate: object, target: object, pointers: tuple[str, str, str]
+    ) -> None:
+        ends = self.end(subject, pointers[0]), self.end(target, pointers[2])
+        name = self.text(predicate, pointers[1], "predicate")
+        if ends[0] is not None and ends[1] is not None:
+            self.relationships.append(Relationship(subject=ends[0], predicate=name, object=ends[1]))
+
+    def end(self, value: object, pointer: str) -> str | None:
+        """The id of an object that a relationship names."""
+        if value is None or (value == WILDCARD and WILDCARD not in self.objects):
+            return self.add_wildcard()
+        key = self.id(value, pointer)
+        if key is not None and key not in self.objects:
+            self.fail(pointer, f"no object has the id {key!r}; add the object or correct the id")
+            return None
+        return key
+
+    def id(self, value: object, pointer: str) -> str | None:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if isinstance(value, str) and value and not _UNSTORABLE.search(value):
+            return value
+        self.fail(pointer, f"an id is a non-empty string or a whole number, not {kind_of(value)}")
+        return None
+
+    def text(self, value: object, pointer: str, what: str) -> str | None:
+        """A name; None for a wildcard."""
+        if value is None or value == WILDCARD:
+            return None
+        if not isinstance(value, str):
+            self.fail(pointer, f"a {what} is a string, or null for any, not {kind_of(value)}")
+        elif not value.strip():
+            self.fail(pointer, f'a {what} must not be empty; use null or "*" for any')
+        elif _UNSTORABLE.search(value):
+            self.fail(pointer, f"a {what} must not hold NUL characters or lone surrogates; remove them")
+        else:
+            return value
+        return None
+
+    def attributes(self, source: dict[str, Any], pointer: str) -> tuple[str, ...]:
+        values = self.items(source, "attributes", pointer)
+        texts = [self.text(value, f"{pointer}/attributes/{index}", "attribute") for index, value in enumerate(values)]
+        return tuple(text for text in texts if text is not None)
+
+    def box(self, source: dict[str, Any], pointer: str) -> Box | None:
+        sides = [source.get(side) for side in "xywh"]
+        if sides == [None] * 4:
+            return None
+        for side, value in zip("xywh", sides, strict=True):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:  # catches NaN too
+                self.fail(f"{pointer}/{side}", "a box needs x, y, w and h, each a number of pixels; give all or none")
+                return None
+        return Box(*(float(side) for side in sides if side is not None))
+
+
+def kind_of(value: object) -> str:
+    """What JSON calls a value of this type."""
+    kinds: dict[type, str] = {
+        dict: "a JSON object", list: "a list", str: "a string", bool: "true or false", int: "a number",
+        float: "a number",
+    }  # fmt: skip
+    return "null" if value is None else kinds.get(type(value), type(value).__name__)

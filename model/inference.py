@@ -1,0 +1,47 @@
+"""Embedding many graphs with a trained encoder."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 (the field's name for it)
+from numpy.typing import NDArray
+
+from model.batch import PackedGraphs
+from model.encoder import SceneGraphEncoder
+
+_NODES_PER_BATCH: Final = 4096
+"""Objects encoded at once: enough to fill a CPU's or GPU's matrix units, few enough for its cache."""
+
+
+def embed(encoder: SceneGraphEncoder, graphs: PackedGraphs) -> NDArray[np.float32]:
+    """Unit vectors of graphs.
+
+    Args:
+        encoder: in evaluation mode, so that a graph's embedding does not depend on its batch.
+        graphs: N graphs.
+
+    Shapes:
+        returns: (N, D).
+    """
+    parts = list(embed_batches(encoder, graphs))
+    return np.concatenate(parts) if parts else np.zeros((0, encoder.config.dimension), np.float32)
+
+
+@torch.inference_mode()
+def embed_batches(encoder: SceneGraphEncoder, graphs: PackedGraphs) -> Iterator[NDArray[np.float32]]:
+    """Unit vectors of graphs, some at a time, in order: for progress bars, and for results larger than memory."""
+    assert not encoder.training, "batch norm must use its running statistics"
+    device = next(encoder.parameters()).device
+    for chosen in _batches(graphs):
+        batch = graphs.select(chosen).to_batch().to(device)
+        # An encoder configured without normalisation ranks by inner product in training; an index ranks by cosine.
+        yield F.normalize(encoder(batch), dim=1).cpu().numpy()
+
+
+def _batches(graphs: PackedGraphs) -> Iterator[NDArray[np.int64]]:
+    """Consecutive positions, cut so that each part has about _NODES_PER_BATCH objects and at least one graph."""
+    part = graphs.object_offsets[:-1] // _NODES_PER_BATCH
+    cuts = np.flatnonzero(np.diff(part)) + 1
+    return (positions for positions in np.split(np.arange(len(graphs)), cuts) if len(positions))
