@@ -10,7 +10,6 @@ holds the old checkpoint or the new one.
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +19,7 @@ import safetensors.numpy
 import safetensors.torch
 from safetensors import SafetensorError
 
+from model.atomic import write_atomically
 from model.encoder import EncoderConfig, SceneGraphEncoder
 from model.errors import CheckpointError, SceneRankError
 from model.resolution import NameResolver
@@ -81,8 +81,8 @@ def save_checkpoint(
         for (kind, digest), data in zip(document["files"].items(), (weights, words), strict=True)
     }
     for name, data in files.items():
-        _write(directory / name, data)
-    _write(directory / DOCUMENT, json.dumps(document).encode())
+        write_atomically(directory / name, data)
+    write_atomically(directory / DOCUMENT, json.dumps(document).encode())
     for stale in {*directory.glob("weights-*.safetensors"), *directory.glob("words-*.safetensors")}:
         if stale.name not in files:
             stale.unlink()
@@ -166,16 +166,6 @@ def _read_verified(path: Path, digest: str) -> bytes:
     if _digest(data) != digest:
         raise CheckpointError(f"{path} does not match its digest; it was changed or damaged, copy it again")
     return data
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write beside and rename, with the data on the disk before the name."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _file_name(kind: str, digest: str) -> str:

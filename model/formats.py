@@ -10,8 +10,8 @@
     gqa            {"objects": {"1": {"name": "man", "relations": [{"name": "riding", "object": "2"}]},
                                 "2": {"name": "horse"}}}
 
-In all of them null or "*" in the place of a name, a predicate or an end of a relationship is a wildcard. Boxes (x, y, w,
-h in pixels) and attributes are optional. Keys that are not listed here (synsets, image_id, ...) are ignored.
+In all of them null or "*" in the place of a name, a predicate or an end of a relationship is a wildcard. Boxes (x, y,
+w, h in pixels) and attributes are optional. Keys that are not listed here (synsets, image_id, ...) are ignored.
 """
 
 import re
@@ -53,9 +53,9 @@ def recognize_format(document: dict[str, Any]) -> GraphFormat:
     objects, relationships = document.get("objects"), document.get("relationships")
     if isinstance(objects, dict):
         return "gqa"
-    first = objects[0] if isinstance(objects, list) and objects else None
+    first = objects[0] if isinstance(objects, list) and objects else {}
     first_edge = relationships[0] if isinstance(relationships, list) and relationships else None
-    if isinstance(first, str) or isinstance(first_edge, list):
+    if first is None or isinstance(first, str) or isinstance(first_edge, list):
         return "sg2im"
     if isinstance(first, dict) and ("object_id" in first or "names" in first):
         return "visual_genome"

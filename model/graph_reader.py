@@ -21,11 +21,17 @@ class GraphReader:
         self.problems: list[Problem] = []
 
     def graph(self) -> SceneGraph:
+        """The graph collected, if nothing was wrong with it.
+
+        Raises:
+            GraphError: with every problem found.
+        """
         if self.problems:
             raise GraphError(self.problems)
         return SceneGraph(tuple(self.objects.values()), tuple(self.relationships))
 
     def fail(self, pointer: str, message: str) -> None:
+        """Note a problem and go on, so that one answer names them all."""
         self.problems.append(Problem(pointer, message))
 
     def has(self, item: dict[str, Any], keys: Sequence[str], pointer: str) -> bool:
@@ -56,6 +62,7 @@ class GraphReader:
         return entries
 
     def add_object(self, key: str, name: str | None, source: dict[str, Any], pointer: str, id_key: str = "") -> None:
+        """Add an object with the attributes and the box that `source` gives it."""
         if key in self.objects:
             self.fail(pointer + id_key, f"another object has the id {key!r}; ids must be unique")
             return
@@ -73,6 +80,7 @@ class GraphReader:
     def add_relationship(
         self, subject: object, predicate: object, target: object, pointers: tuple[str, str, str]
     ) -> None:
+        """Add a relationship; `pointers` are those of its subject, predicate and object."""
         ends = self.end(subject, pointers[0]), self.end(target, pointers[2])
         name = self.text(predicate, pointers[1], "predicate")
         if ends[0] is not None and ends[1] is not None:
@@ -89,6 +97,7 @@ class GraphReader:
         return key
 
     def id(self, value: object, pointer: str) -> str | None:
+        """An identifier, as a string."""
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if isinstance(value, str) and value and not _UNSTORABLE.search(value):
@@ -111,11 +120,13 @@ class GraphReader:
         return None
 
     def attributes(self, source: dict[str, Any], pointer: str) -> tuple[str, ...]:
+        """The attributes of an object; wildcards say nothing and are left out."""
         values = self.items(source, "attributes", pointer)
         texts = [self.text(value, f"{pointer}/attributes/{index}", "attribute") for index, value in enumerate(values)]
         return tuple(text for text in texts if text is not None)
 
     def box(self, source: dict[str, Any], pointer: str) -> Box | None:
+        """The box of an object, if it has one."""
         sides = [source.get(side) for side in "xywh"]
         if sides == [None] * 4:
             return None

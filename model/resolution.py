@@ -102,6 +102,19 @@ class NameResolver:
             substitutions=substitutions,
         )
 
+    def renumber(self, vocabulary: Vocabulary) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """For each name of another vocabulary the number it has in this one, found as in a query.
+
+        Returns:
+            Numbers of object names and of predicates. Shapes (object names of the other,), (predicates of the other,).
+        """
+
+        def numbers(names: Sequence[str], known: _Names) -> NDArray[np.int32]:
+            special = range(UNKNOWN_ID + 1)
+            return np.array([*special, *(known.find(name).id for name in names[UNKNOWN_ID + 1 :])], np.int32)
+
+        return numbers(vocabulary.objects, self.objects), numbers(vocabulary.predicates, self.predicates)
+
 
 class _Names:
     """One kind of names (objects or predicates) and the ways to find one."""

@@ -1,0 +1,25 @@
+"""What all tests share: where the real data is, and which missing parts are a failure rather than a skip."""
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def skip_or_fail(part: str, why: str) -> NoReturn:
+    """Skip a test whose surroundings are missing here, unless SCENERANK_TEST_REQUIRE names the part: then its absence is a failure."""
+    required = os.environ.get("SCENERANK_TEST_REQUIRE", "").replace(" ", "").split(",")
+    if part in required:
+        pytest.fail(f"{why} (required: SCENERANK_TEST_REQUIRE names {part!r})")
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The directory with the real data sets vg-open and vrd."""
+    if not SHARED_DATA.is_dir():
+        skip_or_fail("data", f"no real data at {SHARED_DATA}")
+    return SHARED_DATA

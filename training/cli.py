@@ -1,0 +1,202 @@
+"""The commands of the offline part: demo-world, prepare, train, evaluate, embed.
+
+Heavy libraries are imported by the command that needs them, so that `--help` answers at once.
+"""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from model.errors import ConfigError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to an application."""
+    app.command("demo-world", rich_help_panel="Offline")(demo_world)
+    app.command(rich_help_panel="Offline")(prepare)
+    app.command(rich_help_panel="Offline")(train)
+    app.command(rich_help_panel="Offline")(evaluate)
+    app.command(rich_help_panel="Offline")(embed)
+
+
+def demo_world(
+    out: Annotated[Path, typer.Option(help="Directory to write.")],
+    images: Annotated[int, typer.Option(min=10, help="How many scenes.")] = 3000,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is another world.")] = 0,
+) -> None:
+    """Write a world of invented scenes in the file formats of Visual Genome, COCO captions and GloVe.
+
+    Example: scenerank demo-world --out world
+    """
+    from training.data.demo_world import write_demo_world
+
+    with _progress(Console()) as progress:
+        task = progress.add_task("scenes", total=images)
+        write_demo_world(
+            out,
+            images=images,
+            seed=seed,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+
+
+def prepare(
+    visual_genome: Annotated[
+        Path, typer.Option(help="Directory with objects.json, relationships.json, image_data.json ...")
+    ],
+    captions: Annotated[list[Path], typer.Option(help="COCO captions_*.json; may be repeated.")],
+    word_vectors: Annotated[Path, typer.Option(help="Word vectors as GloVe text, plain, .gz or .zip.")],
+    out: Annotated[Path, typer.Option(help="Data set directory to write.")],
+    min_count: Annotated[int, typer.Option(help="Drop object names and predicates seen less often.")] = 25,
+    min_objects: Annotated[int, typer.Option(help="Drop images with fewer objects.")] = 3,
+    max_objects: Annotated[int, typer.Option(help="Drop images with more objects.")] = 40,
+    min_relationships: Annotated[int, typer.Option(help="Drop images with fewer relationships.")] = 1,
+    split: Annotated[str, typer.Option(help="Shares of train:val:test among captioned images.")] = "70:20:10",
+    split_file: Annotated[
+        Path | None,
+        typer.Option(help='JSON {"test": [ids], "val": [ids]} instead of --split; all others are for training.'),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides the random split.")] = 0,
+) -> None:
+    """Turn annotation files into a data set; files may be plain, .gz or .zip, as they are distributed.
+
+    Example: scenerank prepare --visual-genome vg --captions captions_train2017.json --captions captions_val2017.json
+    --word-vectors glove.6B.zip --out dataset
+    """
+    from training.data.prepare import prepare as run
+
+    try:
+        shares = tuple(float(share) for share in split.split(":"))
+        train_share, val_share, test_share = shares
+    except ValueError:
+        raise ConfigError(f"--split {split}: write three numbers, as in 70:20:10") from None
+    run(
+        visual_genome=visual_genome,
+        captions=captions,
+        word_vectors=word_vectors,
+        out=out,
+        min_count=min_count,
+        min_objects=min_objects,
+        max_objects=max_objects,
+        min_relationships=min_relationships,
+        split=(train_share, val_share, test_share),
+        split_file=split_file,
+        seed=seed,
+        console=Console(),
+    )
+
+
+def train(
+    dataset: Annotated[Path, typer.Argument(help="Data set directory that `prepare` wrote.")],
+    out: Annotated[Path, typer.Option(help="Run directory to write.")],
+    recipe: Annotated[str, typer.Option(help="A shipped recipe by name, or a TOML file.")] = "paper",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe; may be repeated."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run, from its last whole epoch.")
+    ] = False,
+) -> None:
+    """Train an encoder; curves: tensorboard --logdir RUN.
+
+    Example: scenerank train dataset --out run --recipe paper --set loss=triplet --set epochs=20
+    """
+    from model.dataset import load_dataset
+    from training.config import load_recipe
+    from training.trainer import train as run
+
+    console = Console()
+    config = load_recipe(recipe, set_ or [])
+    try:
+        state = run(config, load_dataset(dataset), out, resume=resume, console=console)
+    except KeyboardInterrupt:
+        console.print(f"Interrupted. Go on from the last whole epoch with --resume into {out}.")
+        raise typer.Exit(130) from None
+    console.print(f"Best epoch {state.best_epoch} of {state.epoch}: {out / 'best'}; curves: tensorboard --logdir {out}")
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run directory, or a checkpoint in it.")],
+    dataset: Annotated[Path, typer.Argument(help="Data set directory.")],
+    out: Annotated[Path, typer.Option(help="Directory for report.json and report.md.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    seed: Annotated[int, typer.Option(min=0, help="Decides which edges the incomplete queries lose.")] = 0,
+) -> None:
+    """Score an encoder: agreement with captions, and retrieval with incomplete queries; baselines beside it.
+
+    Example: scenerank evaluate run dataset --split test --out report
+    """
+    from model.atomic import write_atomically
+    from model.checkpoint import load_checkpoint
+    from model.dataset import SPLITS, load_dataset
+    from training.evaluation.evaluate import METHODS, STEPS
+    from training.evaluation.evaluate import evaluate as score
+    from training.evaluation.report import to_markdown
+
+    if split not in SPLITS:
+        raise ConfigError(f"--split {split}: it is one of {', '.join(SPLITS)}")
+    console = Console()
+    with _progress(console) as progress:
+        task = progress.add_task("evaluating", total=METHODS * STEPS)
+        document = score(
+            load_checkpoint(run),
+            load_dataset(dataset),
+            split=split,
+            seed=seed,
+            progress=lambda method: progress.update(task, advance=1, description=method),
+        )
+    markdown = to_markdown(document, shlex.join(["scenerank", *sys.argv[1:]]))
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "report.json", (json.dumps(document, indent=1) + "\n").encode())
+    write_atomically(out / "report.md", markdown.encode())
+    console.print(markdown, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Written to {out / 'report.md'} and {out / 'report.json'}.")
+
+
+def embed(
+    run: Annotated[Path, typer.Argument(help="Run directory, or a checkpoint in it.")],
+    graphs: Annotated[
+        Path, typer.Argument(help="Data set, directory in Visual Genome format, or .jsonl of native graphs.")
+    ],
+    out: Annotated[Path, typer.Option(help="The .npz file to write: ids (N,), embeddings float32 (N, D), unit rows.")],
+    split: Annotated[str | None, typer.Option(help="Of a data set only this split.")] = None,
+) -> None:
+    """Embed scene graphs; unknown names and wildcards are treated as in a query.
+
+    Example: scenerank embed run graphs.jsonl --out embeddings.npz
+    """
+    from model.collection import parse_split, read_collection
+
+    from model.checkpoint import load_checkpoint
+    from training.embed import embed_collection, save_embeddings
+
+    console = Console()
+    checkpoint = load_checkpoint(run)
+    collection = read_collection(graphs, split=parse_split(split))
+    with _progress(console) as progress:
+        task = progress.add_task("embedding", total=collection.total)
+        embedded = embed_collection(checkpoint, collection, lambda done: progress.update(task, completed=done))
+    save_embeddings(out, embedded)
+    console.print(
+        f"{len(embedded.ids):,} embeddings of {embedded.embeddings.shape[1]} dimensions written to {out}; "
+        f"{embedded.substituted:,} names were not in the vocabulary as they stand."
+    )
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )

@@ -1,0 +1,130 @@
+"""Recipes: the flat list of values that decides a training run."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Literal, Self, get_args
+
+from model.errors import ConfigError
+
+RECIPES: Final = Path(__file__).parent / "recipes"
+
+Supervision = Literal["captions", "phrases"]
+LossName = Literal["ranking", "triplet", "infonce"]
+SamplerName = Literal["random", "extreme", "probability", "reject"]
+Precision = Literal["fp32", "bf16"]
+
+_CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "supervision": get_args(Supervision),
+    "loss": get_args(LossName),
+    "sampler": get_args(SamplerName),
+    "precision": get_args(Precision),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """A recipe with all its values; `training/recipes/paper.toml` says what each means.
+
+    Raises:
+        ConfigError: a value that is not of its key's type or outside its range.
+    """
+
+    supervision: Supervision
+    loss: LossName
+    sampler: SamplerName
+    temperature: float
+    margin: float
+    layers: int
+    hidden: int
+    pool_image_node: bool
+    normalize: bool
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    unknown_rate: float
+    seed: int
+    precision: Precision
+    device: str
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in _CHOICES:
+                if value not in _CHOICES[field.name]:
+                    raise ConfigError(f"{field.name} is {value!r}; it must be one of {', '.join(_CHOICES[field.name])}")
+            elif type(value) is not field.type:
+                raise ConfigError(
+                    f"{field.name} is {value!r}; it must be of type {getattr(field.type, '__name__', '')}"
+                )
+        for name in ("layers", "hidden", "batch_size", "epochs"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("temperature", "learning_rate"):
+            _require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "a positive number")
+        _require(self.margin >= 0, "margin", self.margin, "at least 0")
+        _require(0 <= self.unknown_rate < 1, "unknown_rate", self.unknown_rate, "at least 0 and below 1")
+        _require(self.seed >= 0, "seed", self.seed, "at least 0")
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, object]) -> Self:
+        """A configuration from a recipe's values.
+
+        Raises:
+            ConfigError: a key is missing, unknown, or has an impossible value.
+        """
+        known = {field.name: field.type for field in fields(cls)}
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"did you mean {near[0]}? " if near else ""
+                raise ConfigError(f"there is no key {key!r}; {hint}keys are {', '.join(known)}")
+        if missing := known.keys() - values.keys():
+            raise ConfigError(f"the recipe does not say {', '.join(sorted(missing))}; copy the lines from paper.toml")
+        # TOML and people write 1 for 1.0.
+        widened: dict[str, Any] = {
+            key: float(value) if known[key] is float and type(value) is int else value for key, value in values.items()
+        }
+        return cls(**widened)
+
+    def to_json(self) -> dict[str, Any]:
+        """The values as a JSON document."""
+        return asdict(self)
+
+
+def load_recipe(recipe: str, settings: list[str]) -> TrainingConfig:
+    """A recipe by name or path, with `key=value` settings put over its values.
+
+    Raises:
+        ConfigError: no such recipe, not TOML, or a setting that is not `key=value` with a known key and a fitting
+            value.
+    """
+    named = RECIPES / f"{recipe}.toml"
+    path = named if named.is_file() else Path(recipe)
+    try:
+        values = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        shipped = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
+        raise ConfigError(f"no recipe {recipe!r}; shipped recipes are {shipped}, or name a TOML file") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"recipe {path} cannot be read: {error}") from None
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting}: write it as key=value")
+        values[key.strip()] = _value(text.strip())
+    return TrainingConfig.from_values(values)
+
+
+def _value(text: str) -> object:
+    """A value as TOML reads it; a bare word is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _require(condition: bool, name: str, value: object, what: str) -> None:
+    if not condition:
+        raise ConfigError(f"{name} is {value!r}; it must be {what}")

@@ -1,0 +1,1 @@
+"""Data preparation: official annotation files in, a data set directory out."""

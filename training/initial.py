@@ -1,0 +1,61 @@
+"""A new encoder: random weights, and embedding tables that start from the names' word vectors."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.dataset import SceneGraphDataset
+from model.encoder import EncoderConfig, SceneGraphEncoder
+from model.vocabulary import UNKNOWN_ID
+from model.word_vectors import WordVectors
+from training.config import TrainingConfig
+
+
+def new_encoder(config: TrainingConfig, dataset: SceneGraphDataset) -> SceneGraphEncoder:
+    """An untrained encoder for a data set, the same for the same seed.
+
+    Object names and predicates start from the mean of the word vectors of their words (Maheshwari et al. 2021), so the
+    dimension is that of the word vectors.
+    """
+    vocabulary = dataset.vocabulary
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        encoder = SceneGraphEncoder(
+            EncoderConfig(
+                object_names=len(vocabulary.objects),
+                predicates=len(vocabulary.predicates),
+                dimension=dataset.word_vectors.dimension,
+                hidden=config.hidden,
+                layers=config.layers,
+                pool_image_node=config.pool_image_node,
+                normalize=config.normalize,
+            )
+        )
+    random = np.random.default_rng(config.seed)
+    for embedding, names in (
+        (encoder.object_embedding, vocabulary.objects),
+        (encoder.predicate_embedding, vocabulary.predicates),
+    ):
+        embedding.weight.data.copy_(initial_embeddings(names, dataset.word_vectors, random))
+    return encoder
+
+
+def initial_embeddings(names: Sequence[str], word_vectors: WordVectors, random: np.random.Generator) -> Tensor:
+    """Mean word vector of each name; `__image__` and `__in_image__` are read as their words.
+
+    The unknown starts as the mean of all names. A name none of whose words has a vector gets a random one of the same
+    spread as the others.
+
+    Shapes: (names, D).
+    """
+    rows, present = word_vectors.means([name.strip("_").replace("_", " ") for name in names])
+    present[UNKNOWN_ID] = False
+    if present.any():
+        known = rows[present]
+        rows[~present] = random.normal(known.mean(), known.std(), size=(int((~present).sum()), rows.shape[1]))
+        rows[UNKNOWN_ID] = known.mean(axis=0)
+    else:
+        rows = random.normal(size=rows.shape).astype(np.float32)
+    return torch.from_numpy(rows)

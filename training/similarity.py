@@ -1,0 +1,62 @@
+"""Caption similarity as supervision (Maheshwari et al. 2021, "Relative Similarity Supervision").
+
+s_XY is the mean of the 5 x 5 inner products between the unit caption embeddings of two images. That is the inner
+product of the two mean caption embeddings, so the supervision is one vector an image and a row of similarities is one
+matrix-vector product.
+"""
+
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.dataset import SceneGraphDataset, Split
+from training.config import Supervision
+
+MIN_SIMILARITY: Final = 1e-6
+"""A similarity that is not positive means nothing as a weight or as part of a ratio; it is raised to this."""
+
+
+class CaptionSimilarity:
+    """Similarities between the N images that have captions.
+
+    Args:
+        vectors: mean caption embedding of each image. Shape (N, D), rows of length at most 1.
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        self.vectors = vectors
+        self.clamped = torch.zeros((), dtype=torch.int64, device=vectors.device)
+        """How many similarities were raised to MIN_SIMILARITY so far."""
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def rows(self, images: Tensor) -> Tensor:
+        """S of these images to all images; never more than these rows at once. Shapes: (B,) -> (B, N)."""
+        return self._clamp(self.vectors[images] @ self.vectors.T)
+
+    def pairs(self, left: Tensor, right: Tensor) -> Tensor:
+        """S of pairs of images. Shapes: (B,), (B,) -> (B,)."""
+        return self._clamp(torch.linalg.vecdot(self.vectors[left], self.vectors[right]))
+
+    def _clamp(self, similarities: Tensor) -> Tensor:
+        self.clamped += (similarities <= 0).sum()
+        # Rounding may push the similarity of two equal unit vectors above 1.
+        return similarities.clamp(MIN_SIMILARITY, 1.0)
+
+
+def supervised_images(
+    dataset: SceneGraphDataset, split: Split, supervision: Supervision
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Positions of a split's images that have captions (or region phrases), and their mean embeddings.
+
+    Shapes: (N,) and (N, D).
+    """
+    counts = dataset.caption_counts if supervision == "captions" else dataset.phrase_counts
+    vectors = dataset.caption_vectors if supervision == "captions" else dataset.phrase_vectors
+    members = dataset.members(split)
+    members = members[counts[members] > 0]
+    return members, vectors[members]
