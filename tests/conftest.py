@@ -10,7 +10,7 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def skip_or_fail(part: str, why: str) -> NoReturn:
-    """Skip a test whose surroundings are missing here, unless SCENERANK_TEST_REQUIRE names the part: then its absence is a failure."""
+    """Skip a test whose surroundings are missing, unless SCENERANK_TEST_REQUIRE names the part: then it fails."""
     required = os.environ.get("SCENERANK_TEST_REQUIRE", "").replace(" ", "").split(",")
     if part in required:
         pytest.fail(f"{why} (required: SCENERANK_TEST_REQUIRE names {part!r})")
