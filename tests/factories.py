@@ -8,10 +8,12 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from model.batch import PackedGraphs
 from model.checkpoint import save_checkpoint
 from model.collection import ImageRecord
 from model.encoder import EncoderConfig, SceneGraphEncoder
 from model.formats import write_graph
+from model.resolution import NameResolver
 from model.scene_graph import Box, Relationship, SceneGraph, SceneObject
 from model.vocabulary import Vocabulary
 from model.word_vectors import WordVectors
@@ -35,7 +37,13 @@ def make_checkpoint(directory: Path, *, seed: int = 0, dimension: int = 16, laye
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        encoder = SceneGraphEncoder(config).eval()
+        encoder = SceneGraphEncoder(config)
+        # Batch norm has to have seen graphs, else all embeddings point nearly the same way.
+        resolver, generator = NameResolver(vocabulary, None), np.random.default_rng(seed)
+        graphs = PackedGraphs.pack(resolver.resolve(make_graph(generator)) for _ in range(64))
+        for _ in range(20):
+            encoder(graphs.to_batch())
+        encoder.eval()
     return save_checkpoint(
         directory,
         encoder=encoder,

@@ -1,6 +1,6 @@
 """The encoder against a naive loop over edges, and the invariances a graph encoder owes."""
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from model.batch import GraphBatch, PackedGraphs
-from model.encoder import SceneGraphEncoder
+from model.encoder import EncoderConfig, SceneGraphEncoder
 from model.errors import ConfigError
 from model.inference import embed
 from model.layers import GraphConvolution
@@ -164,5 +164,6 @@ def test_embedding_in_parts_equals_embedding_at_once(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", ["object_names", "predicates", "dimension", "hidden", "layers"])
 def test_sizes_are_at_least_one(name: str) -> None:
+    values: dict[str, Any] = small_encoder().config.to_json() | {name: 0}
     with pytest.raises(ConfigError, match=name):
-        replace(small_encoder().config, **{name: 0})
+        EncoderConfig(**values)
