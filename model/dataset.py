@@ -98,8 +98,7 @@ def save_dataset(out: Path, dataset: SceneGraphDataset, texts: Iterable[dict[str
     Raises:
         DataError: `out` is something other than a data set or an empty directory.
     """
-    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is not a data set; name another --out or remove it")
+    check_replaceable(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
@@ -108,6 +107,16 @@ def save_dataset(out: Path, dataset: SceneGraphDataset, texts: Iterable[dict[str
         _replace(staging, out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_replaceable(out: Path) -> None:
+    """Refuse to write a data set over anything but a data set or an empty directory.
+
+    Raises:
+        DataError: `out` is something else.
+    """
+    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} exists and is not a data set; name another --out or remove it")
 
 
 def load_dataset(directory: Path) -> SceneGraphDataset:
@@ -155,11 +164,13 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """
     path = directory / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
+        manifest = json.loads(path.read_text())
     except FileNotFoundError:
         raise DataError(f"{directory} is not a data set (no {MANIFEST}); make one with `scenerank prepare`") from None
     except ValueError as error:
         raise DataError(f"{path} is damaged ({error}); run `scenerank prepare` again") from None
+    if not isinstance(manifest, dict):
+        raise DataError(f"{path} is damaged (not a JSON object); run `scenerank prepare` again")
     if manifest.get("format_version") != FORMAT_VERSION:
         version = manifest.get("format_version")
         raise DataError(f"{path} has format version {version}, not {FORMAT_VERSION}; run `scenerank prepare` again")
@@ -195,6 +206,8 @@ def _write(staging: Path, dataset: SceneGraphDataset, texts: Iterable[dict[str, 
     checksums = {path.name: _sha256(path) for path in sorted(staging.iterdir())}
     manifest = {**dataset.manifest, "format_version": FORMAT_VERSION, "sha256": checksums}
     (staging / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    for path in staging.iterdir():
+        path.chmod(0o644)  # safetensors writes files that only their owner can read
 
 
 def _replace(staging: Path, out: Path) -> None:

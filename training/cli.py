@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -72,10 +72,9 @@ def prepare(
     from training.data.prepare import prepare as run
 
     try:
-        shares = tuple(float(share) for share in split.split(":"))
-        train_share, val_share, test_share = shares
+        train_share, val_share, test_share = (int(share) for share in split.split(":"))
     except ValueError:
-        raise ConfigError(f"--split {split}: write three numbers, as in 70:20:10") from None
+        raise ConfigError(f"--split {split}: write three whole numbers, as in 70:20:10") from None
     run(
         visual_genome=visual_genome,
         captions=captions,
@@ -126,7 +125,7 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Run directory, or a checkpoint in it.")],
     dataset: Annotated[Path, typer.Argument(help="Data set directory.")],
     out: Annotated[Path, typer.Option(help="Directory for report.json and report.md.")],
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which images to score on.")] = "test",
     seed: Annotated[int, typer.Option(min=0, help="Decides which edges the incomplete queries lose.")] = 0,
 ) -> None:
     """Score an encoder: agreement with captions, and retrieval with incomplete queries; baselines beside it.
@@ -135,13 +134,11 @@ def evaluate(
     """
     from model.atomic import write_atomically
     from model.checkpoint import load_checkpoint
-    from model.dataset import SPLITS, load_dataset
+    from model.dataset import load_dataset
     from training.evaluation.evaluate import METHODS, STEPS
     from training.evaluation.evaluate import evaluate as score
     from training.evaluation.report import to_markdown
 
-    if split not in SPLITS:
-        raise ConfigError(f"--split {split}: it is one of {', '.join(SPLITS)}")
     console = Console()
     with _progress(console) as progress:
         task = progress.add_task("evaluating", total=METHODS * STEPS)
@@ -166,20 +163,19 @@ def embed(
         Path, typer.Argument(help="Data set, directory in Visual Genome format, or .jsonl of native graphs.")
     ],
     out: Annotated[Path, typer.Option(help="The .npz file to write: ids (N,), embeddings float32 (N, D), unit rows.")],
-    split: Annotated[str | None, typer.Option(help="Of a data set only this split.")] = None,
+    split: Annotated[Literal["train", "val", "test"] | None, typer.Option(help="Only this part of a data set.")] = None,
 ) -> None:
     """Embed scene graphs; unknown names and wildcards are treated as in a query.
 
     Example: scenerank embed run graphs.jsonl --out embeddings.npz
     """
-    from model.collection import parse_split, read_collection
-
     from model.checkpoint import load_checkpoint
+    from model.collection import read_collection
     from training.embed import embed_collection, save_embeddings
 
     console = Console()
     checkpoint = load_checkpoint(run)
-    collection = read_collection(graphs, split=parse_split(split))
+    collection = read_collection(graphs, split=split)
     with _progress(console) as progress:
         task = progress.add_task("embedding", total=collection.total)
         embedded = embed_collection(checkpoint, collection, lambda done: progress.update(task, completed=done))

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from model.collection import ImageRecord
 from numpy.typing import NDArray
 
 from model.atomic import write_atomically
 from model.batch import PackedGraphs
 from model.checkpoint import Checkpoint
+from model.collection import ImageRecord
 from model.errors import DataError
 from model.inference import embed
 

@@ -32,9 +32,9 @@ def to_markdown(document: dict[str, Any], command: str) -> str:
         f"training seed {config.get('seed')}; checkpoint `{protocol['checkpoint'][:16]}`."
     )
     data = (
-        f"Data: {protocol['split']} split, {protocol['images']} images, {protocol['images_with_captions']} with captions, median "
-        f"of {protocol['median_relationships']:g} relationships and {protocol['median_edges']:g} edges (those "
-        f"to `__image__` included); data set `{protocol['dataset'][:16]}`."
+        f"Data: {protocol['split']} split, {protocol['images']} images, {protocol['images_with_captions']} of them "
+        f"with captions; median of {protocol['median_relationships']:g} relationships and {protocol['median_edges']:g} "
+        f"edges, those to `__image__` included; data set `{protocol['dataset'][:16]}`."
     )
     lines = [
         "# Evaluation",
@@ -59,9 +59,9 @@ def to_markdown(document: dict[str, Any], command: str) -> str:
         lines += ["Fewer than three images of the split have captions: nothing to compare with."]
     lines += ["", "## Retrieval with incomplete queries", ""]
     lines += [
-        "Each image's graph loses edges at random (at least one stays), then the objects left without any; the rest is",
-        "the query, and the image itself the one right answer among all images of the split. Images that score the same",
-        "count as in random order.",
+        "Each image's graph loses edges at random (at least one stays), then the objects left without any; the rest",
+        "is the query, and the image itself the one right answer among all images of the split. Images that score the",
+        "same count as in random order.",
     ]
     readings = [
         ("relationships", 0.25, "25 % of the relationships removed"),

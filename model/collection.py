@@ -1,0 +1,240 @@
+"""Images with their scene graphs, from a data set, a directory in Visual Genome format, or a .jsonl file."""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.dataset import MANIFEST, SceneGraphDataset, Split, load_dataset
+from model.errors import DataError, GraphError
+from model.files import open_data
+from model.formats import read_graph
+from model.scene_graph import Box, Relationship, SceneGraph, SceneObject
+from model.visual_genome import VisualGenome, is_visual_genome, read_visual_genome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRecord:
+    """An image and its scene graph.
+
+    Args:
+        image_id: the image's identifier.
+        graph: its scene graph, with at least one object.
+        url: where the picture is, if known.
+        width: if known. Units: pixels.
+        height: if known. Units: pixels.
+    """
+
+    image_id: str
+    graph: SceneGraph
+    url: str | None
+    width: int | None
+    height: int | None
+
+
+class Collection:
+    """Images one after the other, each built as it is reached; iterate it once or again.
+
+    Args:
+        total: images it will yield; None where only reading tells.
+        skipped: images left out because their graph has no object; while only reading tells, those met so far.
+    """
+
+    def __init__(
+        self, records: Callable[["Collection"], Iterator[ImageRecord]], total: int | None, skipped: int
+    ) -> None:
+        self.total = total
+        self.skipped = skipped
+        self._records = records
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        return self._records(self)
+
+
+def read_collection(path: Path, *, split: Split | None = None) -> Collection:
+    """The images of a data set directory, a directory in Visual Genome format, or a .jsonl file (plain, .gz or .zip).
+
+    A line of a .jsonl file is a scene graph in any form of `model.formats`, with `image_id` and, if known, `url`,
+    `width` and `height`.
+
+    Args:
+        path: the directory or file.
+        split: only the images of this split; data sets alone have splits.
+
+    Raises:
+        DataError: there is no such thing, or it is damaged; for a .jsonl file also while iterating, naming the line.
+    """
+    if (path / MANIFEST).is_file():
+        return _of_dataset(load_dataset(path), split)
+    if split is not None:
+        raise DataError(f"{path} is not a data set, so it has no split {split!r}; leave --split out")
+    if path.is_dir():
+        if not is_visual_genome(path):
+            raise DataError(f"{path} holds neither {MANIFEST} (a data set) nor objects.json (Visual Genome format)")
+        return _of_visual_genome(read_visual_genome(path, phrases=False))
+    if not path.is_file():
+        raise DataError(
+            f"{path} does not exist; name a data set, a directory in Visual Genome format, or a .jsonl file"
+        )
+    return Collection(lambda collection: _read_lines(path, collection), total=None, skipped=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """What a data set and a Visual Genome directory have in common."""
+
+    image_ids: NDArray[Any]
+    urls: Sequence[str]
+    widths: NDArray[np.int32]
+    heights: NDArray[np.int32]
+    objects: NDArray[np.int32]
+    object_offsets: NDArray[np.int64]
+    object_ids: NDArray[np.int64] | None  # None: their positions in the image
+    boxes: NDArray[np.float32]
+    subjects: NDArray[np.int32]
+    predicates: NDArray[np.int32]
+    targets: NDArray[np.int32]
+    relationship_offsets: NDArray[np.int64]
+    attributes: NDArray[np.int32]
+    attribute_offsets: NDArray[np.int64]
+    object_names: Sequence[str]
+    predicate_names: Sequence[str]
+    attribute_names: Sequence[str]
+
+    def collection(self, images: NDArray[np.int64]) -> Collection:
+        filled = images[np.diff(self.object_offsets)[images] > 0]
+        return Collection(
+            lambda _: map(self._record, filled.tolist()), total=len(filled), skipped=len(images) - len(filled)
+        )
+
+    def _record(self, image: int) -> ImageRecord:
+        first, last = self.object_offsets[image : image + 2].tolist()
+        edges = slice(*self.relationship_offsets[image : image + 2].tolist())
+        ids = range(last - first) if self.object_ids is None else self.object_ids[first:last].tolist()
+        objects = tuple(
+            SceneObject(
+                id=str(object_id), name=self.object_names[name], attributes=self._attributes(row), box=_box(box)
+            )
+            for row, object_id, name, box in zip(
+                range(first, last), ids, self.objects[first:last].tolist(), self.boxes[first:last].tolist(), strict=True
+            )
+        )
+        relationships = tuple(
+            Relationship(
+                subject=objects[subject].id, predicate=self.predicate_names[predicate], object=objects[target].id
+            )
+            for subject, predicate, target in zip(
+                self.subjects[edges].tolist(),
+                self.predicates[edges].tolist(),
+                self.targets[edges].tolist(),
+                strict=True,
+            )
+        )
+        return ImageRecord(
+            image_id=str(self.image_ids[image]),
+            graph=SceneGraph(objects, relationships),
+            url=self.urls[image] or None,
+            width=int(self.widths[image]) or None,
+            height=int(self.heights[image]) or None,
+        )
+
+    def _attributes(self, row: int) -> tuple[str, ...]:
+        numbers = self.attributes[self.attribute_offsets[row] : self.attribute_offsets[row + 1]]
+        return tuple(self.attribute_names[number] for number in numbers)
+
+
+def _of_dataset(dataset: SceneGraphDataset, split: Split | None) -> Collection:
+    graphs = dataset.graphs
+    columns = _Columns(
+        image_ids=dataset.image_ids,
+        urls=dataset.urls,
+        widths=dataset.widths,
+        heights=dataset.heights,
+        objects=graphs.objects,
+        object_offsets=graphs.object_offsets,
+        object_ids=None,
+        boxes=dataset.boxes,
+        subjects=graphs.subjects,
+        predicates=graphs.predicates,
+        targets=graphs.targets,
+        relationship_offsets=graphs.relationship_offsets,
+        attributes=dataset.attributes,
+        attribute_offsets=dataset.attribute_offsets,
+        object_names=dataset.vocabulary.objects,
+        predicate_names=dataset.vocabulary.predicates,
+        attribute_names=dataset.attribute_names,
+    )
+    return columns.collection(np.arange(len(dataset)) if split is None else dataset.members(split))
+
+
+def _of_visual_genome(genome: VisualGenome) -> Collection:
+    columns = _Columns(**{name: getattr(genome, name) for name in _Columns.__dataclass_fields__})
+    return columns.collection(np.arange(len(genome)))
+
+
+def _read_lines(path: Path, collection: Collection) -> Iterator[ImageRecord]:
+    """The records of a .jsonl file; empty lines are passed over."""
+    collection.skipped = 0
+    line_of: dict[str, int] = {}
+    with open_data(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            where = f"{path}, line {number}"
+            document = _document(where, line)
+            image_id = document.get("image_id")
+            if not isinstance(image_id, str | int) or isinstance(image_id, bool) or image_id == "":
+                raise DataError(f"{where}: /image_id: every line needs an image_id, a string or a whole number")
+            if line_of.setdefault(str(image_id), number) != number:
+                first = line_of[str(image_id)]
+                raise DataError(f"{where}: /image_id: image {image_id} is on line {first} already; keep one of them")
+            if not document.get("objects") and not document.get("relationships"):
+                collection.skipped += 1
+                continue
+            try:
+                graph = read_graph(document)
+            except GraphError as error:
+                raise DataError(f"{where}: {error}") from None
+            yield ImageRecord(
+                image_id=str(image_id),
+                graph=graph,
+                url=_url(where, document),
+                width=_pixels(where, document, "width"),
+                height=_pixels(where, document, "height"),
+            )
+
+
+def _document(where: str, line: bytes) -> Mapping[str, Any]:
+    try:
+        document = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # ValueError: bad JSON, bad UTF-8
+        raise DataError(f"{where}: not valid JSON ({error}); every line is one scene graph with its image_id") from None
+    if not isinstance(document, dict):
+        raise DataError(f"{where}: not a JSON object; every line is one scene graph with its image_id")
+    return document
+
+
+def _url(where: str, document: Mapping[str, Any]) -> str | None:
+    url = document.get("url")
+    if url is None or isinstance(url, str):
+        return url or None
+    raise DataError(f"{where}: /url: must be a string")
+
+
+def _pixels(where: str, document: Mapping[str, Any], side: str) -> int | None:
+    value = document.get(side)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 10**9:
+        raise DataError(f"{where}: /{side}: must be a positive whole number of pixels")
+    return value
+
+
+def _box(sides: Sequence[float]) -> Box | None:
+    x, y, w, h = sides
+    return None if math.isnan(x) else Box(x, y, w, h)
