@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import torch
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -15,6 +16,12 @@ def skip_or_fail(part: str, why: str) -> NoReturn:
     if part in required:
         pytest.fail(f"{why} (required: SCENERANK_TEST_REQUIRE names {part!r})")
     pytest.skip(why)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Graphs of tests are small: several threads would mostly wait for each other."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -116,9 +116,12 @@ def train(
     try:
         state = run(config, load_dataset(dataset), out, resume=resume, console=console)
     except KeyboardInterrupt:
-        console.print(f"Interrupted. Go on from the last whole epoch with --resume into {out}.")
+        console.print(f"Interrupted. Go on from the last whole epoch with --resume into {out}.", soft_wrap=True)
         raise typer.Exit(130) from None
-    console.print(f"Best epoch {state.best_epoch} of {state.epoch}: {out / 'best'}; curves: tensorboard --logdir {out}")
+    console.print(
+        f"Best epoch {state.best_epoch} of {state.epoch}: {out / 'best'}; curves: tensorboard --logdir {out}",
+        soft_wrap=True,
+    )
 
 
 def evaluate(
@@ -154,7 +157,7 @@ def evaluate(
     write_atomically(out / "report.json", (json.dumps(document, indent=1) + "\n").encode())
     write_atomically(out / "report.md", markdown.encode())
     console.print(markdown, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"Written to {out / 'report.md'} and {out / 'report.json'}.")
+    console.print(f"Written to {out / 'report.md'} and {out / 'report.json'}.", soft_wrap=True)
 
 
 def embed(
@@ -182,7 +185,8 @@ def embed(
     save_embeddings(out, embedded)
     console.print(
         f"{len(embedded.ids):,} embeddings of {embedded.embeddings.shape[1]} dimensions written to {out}; "
-        f"{embedded.substituted:,} names were not in the vocabulary as they stand."
+        f"{embedded.substituted:,} names were not in the vocabulary as they stand.",
+        soft_wrap=True,
     )
 
 

@@ -60,4 +60,5 @@ class TrainingProgress:
             f"epoch {epoch}/{self.epochs}  loss {figures['loss']:.4f}  excess {figures['excess_loss']:.5f}"
             f"{validation}  {figures['graphs_per_second']:,.0f} graphs/s{'  best' if best else ''}",
             highlight=False,
+            soft_wrap=True,
         )

@@ -1,0 +1,79 @@
+"""The offline commands as a user types them, each in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.small_dataset import small_dataset
+
+SMALL = ["--set", "epochs=2", "--set", "layers=1", "--set", "hidden=8", "--set", "device=cpu"]
+
+
+def scenerank(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scenerank", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_help_lists_the_commands_and_every_command_has_an_example() -> None:
+    top = scenerank("--help")
+    assert top.returncode == 0
+    for command in ("demo", "demo-world", "prepare", "train", "evaluate", "embed", "import", "serve"):
+        assert command in top.stdout
+        assert f"Example: scenerank {command}" in scenerank(command, "--help").stdout.replace(
+            "SCENERANK_ADMIN_KEYS=change-me ", ""
+        )
+
+
+def test_train_evaluate_and_embed_a_data_set(tmp_path: Path) -> None:
+    small_dataset(tmp_path / "dataset")
+    trained = scenerank("train", tmp_path / "dataset", "--out", tmp_path / "run", *SMALL)
+    assert trained.returncode == 0, trained.stderr
+    assert "epoch 2/2" in trained.stdout
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    again = scenerank("train", tmp_path / "dataset", "--out", tmp_path / "run", *SMALL)
+    assert again.returncode == 1
+    assert again.stderr.startswith("Error: ")
+    assert "--resume" in again.stderr
+    resumed = scenerank(
+        "train", tmp_path / "dataset", "--out", tmp_path / "run", *SMALL, "--set", "epochs=3", "--resume"
+    )
+    assert "epoch 3/3" in resumed.stdout
+
+    evaluated = scenerank(
+        "evaluate", tmp_path / "run", tmp_path / "dataset", "--split", "test", "--out", tmp_path / "report"
+    )
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "| encoder |" in (tmp_path / "report" / "report.md").read_text()
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["protocol"]["images"] == 10
+
+    embedded = scenerank("embed", tmp_path / "run", tmp_path / "dataset", "--out", tmp_path / "all.npz")
+    assert embedded.returncode == 0, embedded.stderr
+    with np.load(tmp_path / "all.npz") as file:
+        assert file["embeddings"].shape == (60, 8)
+    part = scenerank("embed", tmp_path / "run", tmp_path / "dataset", "--split", "test", "--out", tmp_path / "test.npz")
+    assert part.returncode == 0, part.stderr
+    with np.load(tmp_path / "test.npz") as file, np.load(tmp_path / "all.npz") as whole:
+        assert file["ids"].tolist() == whole["ids"][50:].tolist()
+        np.testing.assert_allclose(file["embeddings"], whole["embeddings"][50:], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nowhere", "--out", "run"], "not a data set"),
+        (["train", "nowhere", "--out", "run", "--set", "epoch=3"], "did you mean epochs"),
+        (["evaluate", "nowhere", "nowhere", "--out", "report"], "no checkpoint at nowhere"),
+        (["embed", "nowhere", "graphs.jsonl", "--out", "x.npz"], "no checkpoint at nowhere"),
+        (["demo", "--dir", "."], "is not empty and not an earlier demo's"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line_without_a_traceback(arguments: list[str], message: str) -> None:
+    failed = scenerank(*arguments)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("Error: ")
+    assert message in failed.stderr
+    assert "Traceback" not in failed.stderr
