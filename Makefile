@@ -1,0 +1,43 @@
+PYTHON ?= python3
+BIN := .venv/bin
+# Where pip finds a CPU build of PyTorch, for instance: make setup PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PIP_FLAGS ?=
+
+.PHONY: help setup demo test check fix bench lock
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.installed ## Make .venv and install SceneRank with its locked dependencies into it
+
+.venv/.installed: pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SceneRank needs Python 3.11 or newer; name one: make setup PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: setup ## Build the demo world, train, index, serve it, and ask a first question (Ctrl-C ends it)
+	$(BIN)/scenerank demo
+
+test: setup ## Run all tests
+	$(BIN)/pytest
+
+check: setup ## Lint, formatting, types, import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: setup ## Repair what the linter and the formatter can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup ## Measure: preparation at the size of the whole of Visual Genome
+	$(BIN)/python benchmarks/prepare_visual_genome.py
+
+lock: ## Renew requirements.lock from the ranges of pyproject.toml
+	rm -rf .venv/lock && $(PYTHON) -m venv .venv/lock
+	.venv/lock/bin/python -m pip install --quiet --upgrade $(PIP_FLAGS) '.[dev]'
+	.venv/lock/bin/python -m pip freeze --exclude scenerank | sed -E 's/^torch==([0-9.]+).*/torch==\1/' > requirements.lock
+	rm -rf .venv/lock
