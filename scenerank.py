@@ -1,10 +1,12 @@
 """SceneRank's command line: the commands of the offline and the online part, and one way to report errors."""
 
 import sys
+from pathlib import Path
+from typing import Annotated
 
-import service.cli
 import typer
 
+import service.cli
 import training.cli
 from model.errors import SceneRankError
 
@@ -15,6 +17,28 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.command(rich_help_panel="Start here")
+def demo(
+    directory: Annotated[Path, typer.Option("--dir", help="Where the demo keeps everything it makes.")] = Path("demo"),
+    host: Annotated[str, typer.Option(help="Address to serve at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve at; 0 takes a free one.")] = 8000,
+    check: Annotated[
+        bool, typer.Option("--check", help="Stop after the first answer; exit 0 if it shows what was asked for.")
+    ] = False,
+) -> None:
+    """Build an invented world, train, index, serve it, and ask a first question. Takes some minutes the first time.
+
+    Example: scenerank demo --dir demo
+    """
+    from rich.console import Console
+
+    from service.demo import run_demo
+
+    run_demo(directory, host=host, port=port, check=check, console=Console())
+
+
 training.cli.register(app)
 service.cli.register(app)
 

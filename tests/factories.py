@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,22 +73,25 @@ def make_graph(generator: np.random.Generator) -> SceneGraph:
     return SceneGraph(objects, edges)
 
 
+@cache
+def _graphs(count: int, seed: int) -> tuple[SceneGraph, ...]:
+    generator = np.random.default_rng(seed)
+    return tuple(make_graph(generator) for _ in range(count))
+
+
 def make_records(count: int, *, seed: int = 0) -> list[ImageRecord]:
     """Images "image-0000", ...; every tenth has the same graph as the one before it."""
-    generator = np.random.default_rng(seed)
-    records: list[ImageRecord] = []
-    for row in range(count):
-        graph = records[-1].graph if row % 10 == 9 else make_graph(generator)
-        records.append(
-            ImageRecord(
-                image_id=f"image-{row:04}",
-                graph=graph,
-                url=f"https://images.example/{row}.jpg",
-                width=640,
-                height=480,
-            )
+    graphs = _graphs(count, seed)
+    return [
+        ImageRecord(
+            image_id=f"image-{row:04}",
+            graph=graphs[row - 1 if row % 10 == 9 else row],
+            url=f"https://images.example/{row}.jpg",
+            width=640,
+            height=480,
         )
-    return records
+        for row in range(count)
+    ]
 
 
 def write_records(path: Path, records: Sequence[ImageRecord]) -> Path:

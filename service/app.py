@@ -1,0 +1,149 @@
+"""The web application: its parts, its routes, and every error as a problem document."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+
+from model.errors import Problem, SceneRankError
+from service.catalogue import Catalogue
+from service.database import open_database
+from service.dependencies import Services
+from service.engine import Engine
+from service.errors import HTTP_KINDS, INTERNAL_DETAIL, Kind, ProblemDocument, RequestInvalidError, problem_of
+from service.index.versions import IndexStore
+from service.jobs import Jobs
+from service.middleware import PROBLEM_JSON, BodyLimitMiddleware, RequestIdMiddleware, encode_problem
+from service.openapi import PROBLEM_RESPONSES, describe
+from service.routes import health, images, reindex, search
+from service.settings import Settings
+from service.supervisor import ReindexProcesses
+
+_BODY_METHODS: Final = ("POST", "PUT", "PATCH")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; it opens the database and the index when it starts, not before."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database = open_database(settings.database)
+        jobs = Jobs(database, settings.job_timeout)
+        jobs.expire()
+        store = IndexStore(settings.index_dir)
+        services = Services(
+            settings=settings,
+            database=database,
+            catalogue=Catalogue(database),
+            jobs=jobs,
+            store=store,
+            engine=Engine(store, poll_interval=settings.index_poll_interval),
+            processes=ReindexProcesses(settings, jobs),
+        )
+        app.state.services = services
+        try:
+            async with services.engine.running():
+                yield
+        finally:
+            services.processes.close()
+            database.dispose()
+
+    app = FastAPI(
+        title="SceneRank",
+        version=_version(),
+        summary="Semantic image retrieval by scene graph.",
+        lifespan=lifespan,
+        responses=PROBLEM_RESPONSES,
+    )
+    for module in (search, reindex, images, health):
+        app.include_router(module.router)
+    app.add_api_route("/", _to_docs, include_in_schema=False)
+    app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
+    app.add_middleware(RequestIdMiddleware)
+    app.add_exception_handler(SceneRankError, _known_error)
+    app.add_exception_handler(OperationalError, _known_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    describe(app)
+    return app
+
+
+async def _to_docs() -> RedirectResponse:
+    return RedirectResponse("/docs")
+
+
+async def _known_error(request: Request, error: Exception) -> Response:
+    document = problem_of(error)
+    if document.kind.status == 500:
+        raise error  # the middleware logs it and answers
+    return _respond(request, document)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """What the framework refuses: no such route, wrong method, unreadable body."""
+    assert isinstance(error, HTTPException)
+    kind = HTTP_KINDS.get(error.status_code) or Kind(error.status_code, f"http-{error.status_code}", str(error.detail))
+    details = {
+        400: "the body cannot be read; it must be JSON in UTF-8, not nested too deeply, without excessive numbers",
+        404: f"there is nothing at {request.url.path}; /docs lists all calls",
+        405: f"{request.method} is not possible here",
+        500: INTERNAL_DETAIL,
+    }
+    detail = details.get(error.status_code, str(error.detail))
+    return _respond(request, ProblemDocument(kind=kind, detail=detail, headers=dict(error.headers or {})))
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors: Sequence[dict[str, Any]] = error.errors()
+    in_body = any(item["loc"][0] == "body" for item in errors)
+    if in_body and request.method in _BODY_METHODS and not _is_json(request) and await request.body():
+        detail = "send the body as JSON, with the header Content-Type: application/json"
+        return _respond(request, ProblemDocument(kind=HTTP_KINDS[415], detail=detail))
+    if broken := next((item for item in errors if item["type"] == "json_invalid"), None):
+        reason = broken.get("ctx", {}).get("error", "")
+        detail = f"the body is not JSON: {reason} at character {broken['loc'][-1]}"
+        return _respond(request, ProblemDocument(kind=HTTP_KINDS[400], detail=detail))
+    return _respond(request, problem_of(RequestInvalidError(*map(_problem, errors))))
+
+
+def _problem(item: dict[str, Any]) -> Problem:
+    """What pydantic found wrong, with a JSON pointer."""
+    place, *path = item["loc"]
+    if place != "body":
+        return Problem("", f"{place} parameter {'.'.join(map(str, path))}: {item['msg']}")
+    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    match item["type"]:
+        case "extra_forbidden":
+            return Problem(pointer, "this version does not support this field; remove it")
+        case "missing" if not path:
+            return Problem(pointer, "the request needs a JSON object as its body")
+        case "missing":
+            return Problem(pointer, "this field is required")
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return Problem(pointer, "must be a JSON object")
+        case _:
+            return Problem(pointer, item["msg"])
+
+
+def _is_json(request: Request) -> bool:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return content_type.startswith("application/") and content_type.removeprefix("application/").endswith("json")
+
+
+def _respond(request: Request, document: ProblemDocument) -> Response:
+    content = encode_problem(document.to_json(request.url.path))
+    return Response(content, document.kind.status, document.headers, PROBLEM_JSON)
+
+
+def _version() -> str:
+    try:
+        return version("scenerank")
+    except PackageNotFoundError:  # run from a checkout
+        return "0+unknown"

@@ -1,0 +1,123 @@
+"""The commands that fill, index and serve: `scenerank import`, `scenerank index build`, `scenerank serve`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the service's commands to the command line."""
+    app.command("import", rich_help_panel="Online")(import_)
+    app.command(rich_help_panel="Online")(serve)
+    index = typer.Typer(no_args_is_help=True, help="Build the index that searches are answered from.")
+    index.command("build")(index_build)
+    app.add_typer(index, name="index", rich_help_panel="Online")
+
+
+def import_(
+    graphs: Annotated[
+        Path, typer.Argument(help="A data set directory of `scenerank prepare`, or a file of scene graphs.")
+    ],
+    split: Annotated[
+        Literal["train", "val", "test"] | None, typer.Option(help="Only this part of a data set: train, val or test.")
+    ] = None,
+) -> None:
+    """Fill the catalogue with images and their scene graphs.
+
+    Can be repeated: images of the same id are replaced. The database is SCENERANK_DATABASE_URL, by default
+    SQLite in SCENERANK_DATA_DIR (./data).
+
+    Example: scenerank import data/vg --split test
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from model.collection import read_collection
+    from service.catalogue import Catalogue
+    from service.database import open_database
+
+    settings = _settings()
+    collection = read_collection(graphs, split=split)
+    catalogue = Catalogue(open_database(settings.database))
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("Importing", total=collection.total)
+        count = catalogue.upsert(collection, lambda done: progress.advance(task, done))
+    skipped = f", {collection.skipped} without objects left out" if collection.skipped else ""
+    typer.echo(f"{count} images read{skipped}; {catalogue.count()} in the catalogue.")
+
+
+def index_build(
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A training run or checkpoint. Default: SCENERANK_CHECKPOINT, else the model in use."),
+    ] = None,
+) -> None:
+    """Encode the whole catalogue into a new index version, and switch to it.
+
+    A running service switches by itself within a second.
+
+    Example: scenerank index build --checkpoint runs/paper
+    """
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from model.checkpoint import find_checkpoint
+    from service.catalogue import Catalogue
+    from service.database import open_database
+    from service.index.versions import IndexStore
+    from service.jobs import Jobs
+    from service.reindex import choose_checkpoint, run_reindex
+
+    settings = _settings()
+    store = IndexStore(settings.index_dir)
+    chosen = choose_checkpoint(settings, store, checkpoint)
+    find_checkpoint(chosen)
+    database = open_database(settings.database)
+    jobs = Jobs(database, settings.job_timeout)
+    job, _ = jobs.enqueue(checkpoint=str(chosen))
+    columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("Encoding", total=None)
+        manifest = run_reindex(
+            job.id,
+            jobs=jobs,
+            catalogue=Catalogue(database),
+            store=store,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    typer.echo(f"Index version {manifest.version} is in use: {manifest.count} images.")
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.", min=0, max=65535)] = 8000,
+) -> None:
+    """Answer searches over HTTP; /docs shows how.
+
+    Example: SCENERANK_ADMIN_KEYS=change-me scenerank serve --port 8000
+    """
+    import logging
+
+    import uvicorn
+
+    from service.app import create_app
+    from service.database import open_database
+    from service.settings import LOG_FORMAT
+
+    settings = _settings()
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    open_database(settings.database).dispose()  # what is wrong with it is better said here than from within the server
+    if not settings.admin_keys:
+        typer.echo("SCENERANK_ADMIN_KEYS is not set: admin calls (POST /reindex) are refused.", err=True)
+    typer.echo(f"SceneRank at http://{host}:{port}, its interface at http://{host}:{port}/docs", err=True)
+    uvicorn.run(create_app(settings), host=host, port=port, timeout_graceful_shutdown=10, server_header=False)
+
+
+def _settings() -> "Settings":
+    from service.settings import Settings
+
+    return Settings.load()

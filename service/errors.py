@@ -1,0 +1,175 @@
+"""Errors as RFC 9457 problem documents: one table from exception class to status.
+
+SceneRankError (model.errors)
+├── RequestInvalidError       fields of a request that are wrong: a list of problems with JSON pointers
+├── SubstitutionError         strict search, and a name is not in the vocabulary
+├── NotFoundError             no such image or job
+├── KeyRequiredError          the admin key is missing or wrong
+├── AdminDisabledError        no admin key is configured
+├── ReindexRunningError       another reindex is under way; names its job
+├── NoIndexError              nothing to search in yet
+├── IndexVersionError         an index version that is missing, damaged, or made for another model
+├── ReindexError              a new index version could not be built
+└── CatalogueError            the database is missing, unreachable, or of another version
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy.exc import OperationalError
+
+from model.errors import CheckpointError, ConfigError, DataError, GraphError, Problem, SceneRankError
+
+
+class RequestInvalidError(SceneRankError):
+    """Fields of a request that are wrong; the pointers are relative to the request's body."""
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__("; ".join(map(str, problems)))
+
+
+class SubstitutionError(RequestInvalidError):
+    """A strict search with a name that is not in the vocabulary as it stands."""
+
+
+class NotFoundError(SceneRankError):
+    """What a request names does not exist."""
+
+
+class KeyRequiredError(SceneRankError):
+    """The admin key is missing or wrong."""
+
+
+class AdminDisabledError(SceneRankError):
+    """No admin key is configured, so nobody may make admin calls."""
+
+
+class ReindexRunningError(SceneRankError):
+    """Another reindex is under way."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"a reindex is under way as job {job_id}; wait until it has ended, then ask again")
+
+
+class NoIndexError(SceneRankError):
+    """There is no index to search in yet."""
+
+
+class IndexVersionError(SceneRankError):
+    """An index version that is missing, damaged, or made for another model."""
+
+
+class ReindexError(SceneRankError):
+    """A new index version could not be built; the old one stays."""
+
+
+class CatalogueError(SceneRankError):
+    """The database is missing, unreachable, or of another version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem.
+
+    Args:
+        status: HTTP status.
+        name: `type` is urn:scenerank:problem:<name>.
+        title: the same for every occurrence.
+        retry_after: when asking again makes sense. Units: seconds.
+    """
+
+    status: int
+    name: str
+    title: str
+    retry_after: int | None = None
+
+
+KINDS: Final[Mapping[type[Exception], Kind]] = {
+    GraphError: Kind(422, "invalid-graph", "The scene graph is not valid"),
+    RequestInvalidError: Kind(422, "invalid-request", "The request is not valid"),
+    SubstitutionError: Kind(422, "unknown-names", "Names are not in the vocabulary"),
+    CheckpointError: Kind(422, "unusable-checkpoint", "The checkpoint cannot be used"),
+    NotFoundError: Kind(404, "not-found", "Not found"),
+    KeyRequiredError: Kind(401, "key-required", "An admin key is required"),
+    AdminDisabledError: Kind(403, "admin-disabled", "Admin calls are switched off"),
+    ReindexRunningError: Kind(409, "reindex-running", "A reindex is under way"),
+    NoIndexError: Kind(503, "no-index", "There is no index yet", retry_after=5),
+    IndexVersionError: Kind(503, "index-unusable", "The index cannot be used", retry_after=30),
+    CatalogueError: Kind(503, "database-unavailable", "The database cannot be used", retry_after=5),
+    OperationalError: Kind(503, "database-unavailable", "The database cannot be used", retry_after=5),
+    # Meant for whoever runs the service, so they are logged, and a stranger learns nothing of them.
+    DataError: Kind(500, "internal-error", "Internal error"),
+    ConfigError: Kind(500, "internal-error", "Internal error"),
+    ReindexError: Kind(500, "internal-error", "Internal error"),
+    SceneRankError: Kind(500, "internal-error", "Internal error"),
+}
+
+HTTP_KINDS: Final[Mapping[int, Kind]] = {
+    400: Kind(400, "malformed-request", "The request cannot be read"),
+    404: Kind(404, "not-found", "Not found"),
+    405: Kind(405, "method-not-allowed", "Method not allowed"),
+    413: Kind(413, "too-large", "The request is too large"),
+    415: Kind(415, "not-json", "The request is not JSON"),
+    422: KINDS[RequestInvalidError],
+    500: KINDS[SceneRankError],
+}
+"""Problems that HTTP itself has a word for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemDocument:
+    """A problem, ready to be sent."""
+
+    kind: Kind
+    detail: str
+    problems: tuple[Problem, ...] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self, instance: str) -> dict[str, Any]:
+        """The document; `instance` is the path of the request."""
+        document: dict[str, Any] = {
+            "type": f"urn:scenerank:problem:{self.kind.name}",
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "detail": self.detail,
+            "instance": instance,
+        }
+        if self.kind.status == 422:
+            document["errors"] = [{"pointer": item.pointer, "detail": item.message} for item in self.problems]
+        return document
+
+
+def problem_of(error: Exception) -> ProblemDocument:
+    """The problem that an exception is to a client."""
+    kind = next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
+    detail, problems = str(error), tuple[Problem, ...]()
+    headers = {"Retry-After": str(kind.retry_after)} if kind.retry_after is not None else {}
+    match error:
+        case GraphError():
+            problems = tuple(Problem(f"/graph{item.pointer}", item.message) for item in error.problems)
+            detail = _summary(problems)
+        case RequestInvalidError():
+            problems = error.problems
+            detail = _summary(problems)
+        case ReindexRunningError():
+            headers["Location"] = f"/jobs/{error.job_id}"
+        case KeyRequiredError():
+            headers["WWW-Authenticate"] = 'ApiKey realm="SceneRank", header="X-API-Key"'
+        case OperationalError():
+            detail = "the database does not answer; try again, and see the service's log if it stays so"
+        case _ if kind.status == 500:
+            detail = INTERNAL_DETAIL
+    return ProblemDocument(kind=kind, detail=detail, problems=problems, headers=headers)
+
+
+INTERNAL_DETAIL: Final = "something went wrong in the service; its log tells what, under this answer's X-Request-Id"
+
+
+def _summary(problems: tuple[Problem, ...]) -> str:
+    """The first few problems in one line."""
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    texts = [f"{item.pointer}: {item.message}" if item.pointer else item.message for item in problems[:3]]
+    return "; ".join(texts) + more

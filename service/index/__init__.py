@@ -1,0 +1,1 @@
+"""The index: vectors on the disk in versions, and in memory for searching."""

@@ -1,0 +1,126 @@
+"""Building an index version: the catalogue through the encoder, row by row in the order of image ids."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Final
+
+import numpy as np
+import torch
+
+from model.batch import PackedGraphs
+from model.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from model.inference import embed
+from model.scene_graph import SceneGraph
+from service.catalogue import Catalogue
+from service.errors import ReindexError
+from service.index.versions import IndexManifest, IndexStore, IndexVersion, open_version, seal_version
+
+CANARIES: Final = 64
+CANARY_TOLERANCE: Final = 1e-4
+
+Progress = Callable[[int, int], None]
+"""Told how many images are done, of how many."""
+
+
+def build_index(
+    *, catalogue: Catalogue, store: IndexStore, checkpoint: Path, progress: Progress, confirm: Callable[[], None]
+) -> IndexManifest:
+    """Encode the whole catalogue into a new version, test it, and switch to it.
+
+    Until the switch, which is one rename, nothing changes for anybody; whatever fails before leaves the old version.
+
+    Args:
+        catalogue: the images.
+        store: where versions live.
+        checkpoint: a training run or checkpoint.
+        progress: told after every chunk.
+        confirm: called right before the switch; raises if it must not happen any more.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        ReindexError: the catalogue is empty, or images do not find themselves.
+    """
+    with store.stage() as directory:
+        # The copy is read, not the original, which may be training on.
+        _copy_checkpoint(find_checkpoint(checkpoint), directory / "model")
+        model = load_checkpoint(directory / "model")
+        total = catalogue.count()
+        canaries = _encode(catalogue, model, directory, total, progress)
+        manifest = seal_version(
+            directory, checkpoint=model, count=len(json.loads((directory / "ids.json").read_text()))
+        )
+        check_canaries(open_version(directory), canaries)
+        confirm()
+        store.publish(directory)
+    store.prune()
+    return manifest
+
+
+def check_canaries(version: IndexVersion, canaries: dict[str, SceneGraph]) -> None:
+    """See that images find themselves: the same graph, embedded afresh and alone, has its own row at the top.
+
+    Raises:
+        ReindexError: one does not.
+    """
+    row_of = {image_id: row for row, image_id in enumerate(version.ids)}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in a search; and for one small graph several threads only wait for each other
+    try:
+        for image_id, graph in canaries.items():
+            _check_canary(version, image_id, row_of[image_id], graph)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _check_canary(version: IndexVersion, image_id: str, row: int, graph: SceneGraph) -> None:
+    resolved = version.checkpoint.resolver.resolve(graph)
+    vector = embed(version.checkpoint.encoder, PackedGraphs.pack([resolved]))[0]
+    top = float(version.index.search(vector, limit=1).scores[0])
+    own = float(version.index.scores(vector, np.array([row]))[0])
+    if not (own >= top - CANARY_TOLERANCE and own >= 1 - 10 * CANARY_TOLERANCE):
+        raise ReindexError(
+            f"image {image_id!r} does not find itself (its score is {own}, the best {top}), so the new index was "
+            "not put to use; the checkpoint or its copy is damaged, use another one"
+        )
+
+
+def _encode(
+    catalogue: Catalogue, model: Checkpoint, directory: Path, total: int, progress: Progress
+) -> dict[str, SceneGraph]:
+    """Write vectors.npy and ids.json; returns some images, evenly spread, to test the index with."""
+    dimension = model.encoder.config.dimension
+    ids: list[str] = []
+    canaries: dict[str, SceneGraph] = {}
+    every = -(-total // CANARIES) or 1
+    with (directory / "vectors.npy").open("wb") as file:
+        _write_header(file, 0, dimension)
+        start = file.tell()
+        for chunk in catalogue.graphs():
+            vectors = embed(model.encoder, PackedGraphs.pack(model.resolver.resolve(graph) for _, graph in chunk))
+            if not np.isfinite(vectors).all():
+                raise ReindexError("the encoder gives vectors that are not finite; use another checkpoint")
+            file.write(np.ascontiguousarray(vectors, np.float32).tobytes())
+            canaries |= {image_id: graph for row, (image_id, graph) in enumerate(chunk, len(ids)) if row % every == 0}
+            ids += [image_id for image_id, _ in chunk]
+            progress(len(ids), max(total, len(ids)))
+        if not ids:
+            raise ReindexError("the catalogue is empty; fill it with `scenerank import GRAPHS`, then ask again")
+        # The number of rows is known only now; NumPy leaves room in the header for it to grow.
+        file.seek(0)
+        _write_header(file, len(ids), dimension)
+        assert file.tell() == start, "the header must not change its size"
+    (directory / "ids.json").write_text(json.dumps(ids))
+    return canaries
+
+
+def _write_header(file: IO[bytes], rows: int, dimension: int) -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": (rows, dimension)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _copy_checkpoint(source: Path, target: Path) -> None:
+    target.mkdir()
+    for path in [source / "checkpoint.json", *source.glob("*.safetensors")]:
+        shutil.copyfile(path, target / path.name)

@@ -1,0 +1,208 @@
+"""Index versions on the disk; at every moment there is a whole one or none.
+
+    index/current                 which version is in use: {"format_version": 1, "version": "..."}
+    index/versions/<version>/     manifest.json, vectors.npy (float32, N x D), ids.json, model/ (a checkpoint)
+    index/staging/<version>/      being built; moved to versions/ by one rename when complete
+
+A version holds the model that it was built with, so the two cannot come apart.
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from model.atomic import write_atomically
+from model.checkpoint import Checkpoint, load_checkpoint
+from model.errors import CheckpointError
+from service.errors import IndexVersionError
+from service.index.vector_index import VectorIndex
+
+FORMAT_VERSION: Final = 1
+METRIC: Final = "inner_product"
+KEPT: Final = 3  # versions that stay on the disk
+
+_NAME: Final = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{8}")
+_REMEDY: Final = "build a new one with `scenerank index build` or POST /reindex"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexManifest:
+    """What an index version is; `files` are the SHA-256 digests of its data files."""
+
+    version: str
+    model_digest: str
+    dimension: int
+    count: int
+    created_at: str
+    files: dict[str, str]
+    metric: str = METRIC
+    format_version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexVersion:
+    """An index version in memory, with the model that queries it; row i of the index is image ids[i]."""
+
+    manifest: IndexManifest
+    checkpoint: Checkpoint
+    ids: list[str]
+    index: VectorIndex
+
+
+class IndexStore:
+    """The index versions under a directory.
+
+    Args:
+        root: the directory; made when the first version is.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.current_file = root / "current"
+        self._versions, self._staging = root / "versions", root / "staging"
+
+    def current(self) -> str | None:
+        """The name of the version in use; None if there is none yet.
+
+        Raises:
+            IndexVersionError: the file that names it is damaged.
+        """
+        try:
+            document = json.loads(self.current_file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise IndexVersionError(f"{self.current_file} cannot be read ({error}); {_REMEDY}") from None
+        name = document.get("version") if isinstance(document, dict) else None
+        # Read from a file, and it becomes part of a path.
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise IndexVersionError(f"{self.current_file} names no index version; {_REMEDY}")
+        return name
+
+    def directory(self, version: str) -> Path:
+        """Where a version is."""
+        assert _NAME.fullmatch(version), version
+        return self._versions / version
+
+    @contextmanager
+    def stage(self) -> Iterator[Path]:
+        """A fresh directory to build a version in; what is still there in the end is removed.
+
+        Only the one who may build may call this: what other builds left behind is removed first.
+        """
+        shutil.rmtree(self._staging, ignore_errors=True)
+        directory = self._staging / f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(4)}"
+        directory.mkdir(parents=True)
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def publish(self, staged: Path) -> None:
+        """Put a complete version among the others and make it the one in use."""
+        self._versions.mkdir(exist_ok=True)
+        staged.rename(self._versions / staged.name)
+        _sync(self._versions)
+        document = {"format_version": FORMAT_VERSION, "version": staged.name}
+        write_atomically(self.current_file, json.dumps(document).encode())
+        _sync(self.root)
+
+    def prune(self) -> None:
+        """Remove all but the newest versions and the one in use."""
+        current = self.current()
+        names = sorted(path.name for path in self._versions.iterdir() if _NAME.fullmatch(path.name))
+        for name in names[:-KEPT]:
+            if name != current:
+                shutil.rmtree(self._versions / name, ignore_errors=True)
+
+
+def seal_version(directory: Path, *, checkpoint: Checkpoint, count: int) -> IndexManifest:
+    """Write the manifest of a version whose data files are complete, and see all of it onto the disk."""
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    manifest = IndexManifest(
+        version=directory.name,
+        model_digest=checkpoint.digest,
+        dimension=checkpoint.encoder.config.dimension,
+        count=count,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        files={path.relative_to(directory).as_posix(): _sha256(path) for path in paths},
+    )
+    write_atomically(directory / "manifest.json", (json.dumps(asdict(manifest), indent=2) + "\n").encode())
+    for path in (*paths, directory / "model", directory):
+        _sync(path)
+    return manifest
+
+
+def read_manifest(directory: Path) -> IndexManifest:
+    """The manifest of a version.
+
+    Raises:
+        IndexVersionError: it is missing, damaged, or of another format version.
+    """
+    path = directory / "manifest.json"
+    try:
+        document: dict[str, Any] = json.loads(path.read_bytes())
+        version = document["format_version"]
+        if version != FORMAT_VERSION:
+            raise IndexVersionError(f"{path} has format version {version}, not {FORMAT_VERSION}; {_REMEDY}")
+        return IndexManifest(**document)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise IndexVersionError(f"{path} cannot be read ({error}); {_REMEDY}") from None
+
+
+def open_version(directory: Path) -> IndexVersion:
+    """Read and verify a version.
+
+    Raises:
+        IndexVersionError: it is missing or damaged, or its parts do not belong together.
+    """
+    manifest = read_manifest(directory)
+    try:
+        for name in ("vectors.npy", "ids.json", *manifest.files):
+            if name not in manifest.files or _sha256(directory / name) != manifest.files[name]:
+                raise IndexVersionError(f"{directory / name} does not match its checksum; {_REMEDY}")
+        checkpoint = load_checkpoint(directory / "model")
+        ids: list[str] = json.loads((directory / "ids.json").read_bytes())
+        vectors = np.load(directory / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, CheckpointError) as error:
+        raise IndexVersionError(f"{directory} cannot be used ({error}); {_REMEDY}") from None
+    dimension = checkpoint.encoder.config.dimension
+    shape = (manifest.count, manifest.dimension)
+    expected = {
+        "the version it names": manifest.version == directory.name,
+        "the metric": manifest.metric == METRIC,
+        "the model's digest": manifest.model_digest == checkpoint.digest,
+        "the model's dimension": manifest.dimension == dimension,
+        "the vectors' shape": vectors.shape == shape and vectors.dtype == np.float32,
+        "the image ids": len(ids) == manifest.count and all(a < b for a, b in pairwise(ids)),
+    }
+    for part, right in expected.items():
+        if not right:
+            raise IndexVersionError(f"{directory} is inconsistent: {part} does not match its manifest; {_REMEDY}")
+    return IndexVersion(manifest=manifest, checkpoint=checkpoint, ids=ids, index=VectorIndex(vectors))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """See a file, or the names in a directory, onto the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,157 @@
+"""Long work as rows of the database: at most one reindex at a time, and none that is running for ever."""
+
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, get_args
+
+from sqlalchemy import CursorResult, Engine, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from service.errors import NotFoundError, ReindexError, ReindexRunningError
+from service.tables import Job
+
+JobState = Literal["enqueued", "running", "succeeded", "failed", "cancelled"]
+
+_SLOT: Final = "reindex"
+_ACTIVE: Final = ("enqueued", "running")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """A job as its row has it; `done` of `total` images are encoded."""
+
+    id: str
+    kind: str
+    state: JobState
+    checkpoint: str
+    done: int
+    total: int
+    index_version: str | None
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Jobs:
+    """The jobs in the database.
+
+    A running job's process reports at least once a second; one that has not for `timeout` seconds is dead, and its job
+    is marked failed by whoever looks next.
+
+    Args:
+        engine: the database.
+        timeout: see above. Units: seconds.
+    """
+
+    def __init__(self, engine: Engine, timeout: float) -> None:
+        self._engine = engine
+        self._timeout = timeout
+
+    def enqueue(self, *, checkpoint: str, idempotency_key: str | None = None) -> tuple[JobRecord, bool]:
+        """Enter a reindex.
+
+        Args:
+            checkpoint: what to build with.
+            idempotency_key: a second request with the same key gets the first one's job.
+
+        Returns:
+            The job, and whether it is new.
+
+        Raises:
+            ReindexRunningError: another one is under way.
+        """
+        for _ in range(3):
+            if idempotency_key is not None and (job := self._find(idempotency_key=idempotency_key)) is not None:
+                return job, False
+            self.expire()
+            job_id = str(uuid.uuid4())
+            row = {
+                "id": job_id,
+                "kind": "reindex",
+                "state": "enqueued",
+                "slot": _SLOT,
+                "idempotency_key": idempotency_key,
+                "checkpoint": checkpoint,
+                "created_at": datetime.now(UTC),
+                "heartbeat_at": time.time(),
+            }
+            try:
+                with self._engine.begin() as connection:
+                    connection.execute(insert(Job).values(row))
+            except IntegrityError:
+                # The slot is taken, or the key has just been used: the next turn finds that one.
+                running = self._find(slot=_SLOT)
+                if running is not None and (
+                    idempotency_key is None or self._find(idempotency_key=idempotency_key) is None
+                ):
+                    raise ReindexRunningError(running.id) from None
+            else:
+                return self.get(job_id), True
+        raise ReindexError("the job could not be entered, others keep coming between; try again")
+
+    def get(self, job_id: str) -> JobRecord:
+        """A job.
+
+        Raises:
+            NotFoundError: there is none of this id.
+        """
+        self.expire()
+        job = self._find(id=job_id)
+        if job is None:
+            raise NotFoundError(f"there is no job {job_id[:50]!r}")
+        return job
+
+    def start(self, job_id: str) -> bool:
+        """Mark an enqueued job as running; False if it is not to be run any more."""
+        now = datetime.now(UTC)
+        return self._change(job_id, ("enqueued",), state="running", started_at=now, heartbeat_at=time.time())
+
+    def report(self, job_id: str, *, done: int, total: int) -> bool:
+        """Tell that the job's process lives and how far it is; False if the job has been given up."""
+        return self._change(job_id, ("running",), done=done, total=total, heartbeat_at=time.time())
+
+    def succeed(self, job_id: str, index_version: str) -> None:
+        """Mark a running job as done."""
+        self._end(job_id, "succeeded", index_version=index_version)
+
+    def fail(self, job_id: str, error: str) -> bool:
+        """Mark a job as failed unless it has already ended; whether it had not."""
+        return self._end(job_id, "failed", error=error)
+
+    def expire(self) -> None:
+        """Mark jobs as failed whose process has died."""
+        ended: dict[str, Any] = {
+            "state": "failed",
+            "slot": None,
+            "finished_at": datetime.now(UTC),
+            "error": "its process died before it was done; the index stayed as it was, ask for another reindex",
+        }
+        dead = (Job.state.in_(_ACTIVE), Job.heartbeat_at < time.time() - self._timeout)
+        with self._engine.connect() as connection:
+            # Looking first: a write would make readers wait for each other.
+            if connection.scalar(select(Job.id).where(*dead)) is None:
+                return
+        with self._engine.begin() as connection:
+            connection.execute(update(Job).where(*dead).values(ended))
+
+    def _end(self, job_id: str, state: JobState, **values: object) -> bool:
+        return self._change(job_id, _ACTIVE, state=state, slot=None, finished_at=datetime.now(UTC), **values)
+
+    def _change(self, job_id: str, states: tuple[JobState, ...], **values: object) -> bool:
+        with self._engine.begin() as connection:
+            result = connection.execute(update(Job).where(Job.id == job_id, Job.state.in_(states)).values(**values))
+            assert isinstance(result, CursorResult)
+            return result.rowcount > 0
+
+    def _find(self, **where: str) -> JobRecord | None:
+        names = list(JobRecord.__dataclass_fields__)
+        query = select(*(getattr(Job, name) for name in names)).filter_by(**where)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            return None
+        assert row["state"] in get_args(JobState)
+        return JobRecord(**row)

@@ -1,0 +1,129 @@
+"""What every request passes through: an id for it, a limit to its body, and a problem document if all else fails."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import uuid
+from typing import Any, Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import HTTP_KINDS, INTERNAL_DETAIL, ProblemDocument
+
+PROBLEM_JSON: Final = "application/problem+json"
+REQUEST_ID: Final = "X-Request-Id"
+
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_DROPPED: Final = 64 * 1024 * 1024  # bytes of a refused body that are still read, and dropped
+_LINGER: Final = 5.0  # seconds that this may take
+
+_log = logging.getLogger(__name__)
+
+
+class RequestIdMiddleware:
+    """Gives every response the request's id: the client's own if it is a plain token, else a fresh one.
+
+    An exception that nobody else has answered becomes a 500 here, so that it too carries the id that its traceback is
+    logged under.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            _log.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])
+            if started:
+                raise
+            await send_problem(ProblemDocument(kind=HTTP_KINDS[500], detail=INTERNAL_DETAIL), scope, send_with_id)
+
+
+class BodyLimitMiddleware:
+    """Answers 413 to bodies over the limit: at once if the length is announced, else when it is passed.
+
+    Args:
+        app: the application, which gets whole bodies.
+        limit: Units: bytes.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "")
+        if announced.isdecimal() and (len(announced) > 18 or int(announced) > self._limit):
+            await self._refuse(scope, receive, send, more=True)
+            return
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self._limit:
+                await self._refuse(scope, receive, send, more=more)
+                return
+        sent = False
+
+        async def replay() -> Message:
+            nonlocal sent
+            if sent:
+                return await receive()
+            sent = True
+            return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+        await self._app(scope, replay, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, *, more: bool) -> None:
+        """Answer; `more` says that more of the body may come."""
+        detail = f"the body is larger than {self._limit} bytes; send less, or raise SCENERANK_MAX_BODY_BYTES"
+        document = ProblemDocument(kind=HTTP_KINDS[413], detail=detail, headers={"Connection": "close"})
+        await send_problem(document, scope, send, more=True)
+        # Closing while the sender still writes would reset the connection, and the answer with it would be lost.
+        dropped = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER):
+                while more and dropped < _DROPPED:
+                    message = await receive()
+                    dropped += len(message.get("body", b""))
+                    more = message.get("more_body", False)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def send_problem(document: ProblemDocument, scope: Scope, send: Send, *, more: bool = False) -> None:
+    """Answer with a problem, below the framework; `more` leaves the exchange open."""
+    body = encode_problem(document.to_json(scope["path"]))
+    headers = {**document.headers, "Content-Type": PROBLEM_JSON, "Content-Length": str(len(body))}
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": document.kind.status, "headers": raw})
+    await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def encode_problem(document: dict[str, Any]) -> bytes:
+    """As ASCII: a problem may quote a lone surrogate, which has no UTF-8."""
+    return json.dumps(document).encode("ascii")

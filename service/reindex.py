@@ -1,0 +1,153 @@
+"""Running a reindex: inline for `scenerank index build`, or as a process of its own, `python -m service.reindex`."""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Final, NoReturn
+
+from model.errors import CheckpointError, SceneRankError
+from service.catalogue import Catalogue
+from service.database import open_database
+from service.errors import ReindexError
+from service.index.build import Progress, build_index
+from service.index.vector_index import use_one_thread
+from service.index.versions import IndexManifest, IndexStore
+from service.jobs import Jobs
+from service.settings import LOG_FORMAT, Settings
+
+_REPORT_INTERVAL: Final = 1.0  # seconds
+_GIVEN_UP: Final = 3  # exit status of a process that is no longer wanted
+
+_log = logging.getLogger("service.reindex")  # also where this is __main__
+
+
+def choose_checkpoint(settings: Settings, store: IndexStore, named: Path | None = None) -> Path:
+    """What to build with: the one named, else the one configured, else the model of the version in use.
+
+    Raises:
+        CheckpointError: there is none of these.
+    """
+    chosen = named or settings.checkpoint
+    if chosen is None and (current := store.current()) is not None:
+        chosen = store.directory(current) / "model"
+    if chosen is None:
+        raise CheckpointError(
+            "no checkpoint to build with: name a run of `scenerank train`, or set SCENERANK_CHECKPOINT"
+        )
+    return chosen.absolute()
+
+
+def run_reindex(
+    job_id: str, *, jobs: Jobs, catalogue: Catalogue, store: IndexStore, progress: Progress, parent: int | None = None
+) -> IndexManifest:
+    """Do the work of an enqueued job and record how it ends.
+
+    Args:
+        job_id: the job.
+        jobs: where the job is.
+        catalogue: the images.
+        store: where index versions live.
+        progress: told how many images are done, of how many.
+        parent: the process that wants the result; without it the work ends.
+
+    Raises:
+        SceneRankError: it failed; the job says so too.
+    """
+    if not jobs.start(job_id):
+        raise ReindexError(f"job {job_id} is not to be run any more")
+    try:
+        with _reporting(jobs, job_id, progress, parent) as (report, confirm):
+            checkpoint = Path(jobs.get(job_id).checkpoint)
+            manifest = build_index(
+                catalogue=catalogue, store=store, checkpoint=checkpoint, progress=report, confirm=confirm
+            )
+        jobs.succeed(job_id, manifest.version)
+    except SceneRankError as error:
+        jobs.fail(job_id, str(error))
+        raise
+    except BaseException as error:
+        jobs.fail(job_id, f"{type(error).__name__}: {error}" if isinstance(error, Exception) else "it was stopped")
+        raise
+    return manifest
+
+
+@contextlib.contextmanager
+def _reporting(
+    jobs: Jobs, job_id: str, progress: Progress, parent: int | None
+) -> Iterator[tuple[Progress, Callable[[], None]]]:
+    """Report once a second from another thread; ends the process when nobody wants it any more."""
+    state = [0, 0]
+    ended = threading.Event()
+
+    def report(done: int, total: int) -> None:
+        state[:] = done, total
+        progress(done, total)
+
+    def unwanted() -> str | None:
+        if parent is not None and os.getppid() != parent:
+            return "the service that started it has ended; the index stayed as it was"
+        if not jobs.report(job_id, done=state[0], total=state[1]):
+            return "it was given up meanwhile; the index stayed as it was"
+        return None
+
+    def confirm() -> None:
+        if reason := unwanted():
+            raise ReindexError(reason)
+
+    def beat() -> None:
+        while not ended.wait(_REPORT_INTERVAL):
+            try:
+                reason = unwanted()
+                if reason and not ended.is_set():
+                    _log.error("job %s stops: %s", job_id, reason)
+                    jobs.fail(job_id, reason)
+                    os._exit(_GIVEN_UP)
+            except Exception:  # noqa: BLE001 (the database is away for a moment: the next report may get through)
+                _log.exception("job %s cannot report", job_id)
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield report, confirm
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def main() -> None:
+    """Run one job for the service process that entered it: `python -m service.reindex JOB_ID PARENT_PID`."""
+    job_id, parent = sys.argv[1], int(sys.argv[2])
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the service too, which then ends this process
+    os.nice(10)  # searches go first
+    use_one_thread()
+    try:
+        settings = Settings.load()
+        engine = open_database(settings.database)
+        manifest = run_reindex(
+            job_id,
+            jobs=Jobs(engine, settings.job_timeout),
+            catalogue=Catalogue(engine),
+            store=IndexStore(settings.index_dir),
+            progress=lambda _done, _total: None,
+            parent=parent,
+        )
+    except SceneRankError as error:
+        _log.error("job %s failed: %s", job_id, error)
+        sys.exit(1)
+    _log.info("job %s made index version %s of %d images", job_id, manifest.version, manifest.count)
+
+
+if __name__ == "__main__":
+    main()

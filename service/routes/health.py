@@ -1,0 +1,34 @@
+"""Whether the process lives, and whether it can work."""
+
+from fastapi import APIRouter
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.dependencies import ServicesDep
+from service.errors import CatalogueError
+from service.schemas import Health
+
+router = APIRouter(tags=["health"])
+
+
+@router.head("/livez", include_in_schema=False)
+@router.get("/livez", summary="Is the process up?", response_model_exclude_none=True)
+async def livez() -> Health:
+    """200 as long as the process answers at all."""
+    return Health(status="alive")
+
+
+@router.head("/readyz", include_in_schema=False)
+@router.get("/readyz", summary="Can it answer searches?", response_model_exclude_none=True)
+def readyz(services: ServicesDep) -> Health:
+    """200 if database, model and index are usable; else 503, and which of them is not.
+
+    With `problem` set the service answers from the last good index version, because the newest one cannot be used.
+    """
+    try:
+        with services.database.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        raise CatalogueError("the database does not answer; see SCENERANK_DATABASE_URL") from None
+    version = services.engine.require_version()
+    return Health(status="ready", index_version=version.manifest.version, problem=services.engine.problem)

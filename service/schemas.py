@@ -1,0 +1,170 @@
+"""What requests and responses look like; the OpenAPI document is made from these."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from model.formats import GraphFormat
+from model.resolution import How
+from service.jobs import JobState
+
+_GRAPH: Final = {
+    "objects": [{"id": "m", "name": "man", "attributes": ["tall"]}, {"id": "h", "name": "horse"}],
+    "relationships": [{"subject": "m", "predicate": "riding", "object": "h"}],
+}
+
+
+class _Request(BaseModel):
+    """A request body: what it does not know it refuses rather than ignores, and it converts nothing."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Response(BaseModel):
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+
+class SearchRequest(_Request):
+    """A scene, or any non-empty part of one, and which page of the ranking to give."""
+
+    graph: Annotated[
+        dict[str, Any],
+        Field(
+            description="A scene graph: native, sg2im, Visual Genome or GQA form, recognised by its shape. One object "
+            'is enough; null or "*" as a name, a predicate or an end of a relationship means any.',
+            examples=[_GRAPH, {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}],
+        ),
+    ]
+    format: GraphFormat | None = Field(default=None, description="The graph's form, where its shape is not to decide.")
+    limit: int = Field(default=10, ge=1, description="How many results; at most SCENERANK_MAX_LIMIT.")
+    offset: int = Field(default=0, ge=0, description="How many results to leave out before the page.")
+    min_score: float | None = Field(
+        default=None, ge=-1, le=1, allow_inf_nan=False, description="Leave out images with a lower score."
+    )
+    strict: bool = Field(default=False, description="Answer 422 instead of taking unknown names for near ones.")
+    with_graph: bool = Field(default=False, description="Give each result's scene graph.")
+
+
+class Result(_Response):
+    """An image found. `score` is the inner product of unit vectors, -1..1, rounded to six decimals."""
+
+    rank: int = Field(description="1 is the best of all pages.")
+    image_id: str
+    score: float
+    url: str | None
+    graph: dict[str, Any] | None = Field(default=None, description="Only with `with_graph`.")
+
+
+class SearchWarning(_Response):
+    """Something in the query that was not taken as it stands."""
+
+    pointer: str = Field(
+        description="JSON pointer into the request, its graph written in the native form as in `query`."
+    )
+    code: How | Literal["attributes_not_scored"]
+    word: str | None
+    taken_for: str | None = Field(description="The known name used instead; null is the learned unknown.")
+    message: str
+
+
+class Took(_Response):
+    """Where the time went. Units: milliseconds."""
+
+    encode: float
+    search: float
+    total: float
+
+
+class SearchResponse(_Response):
+    """A page of the ranking; ties are broken by image id, so pages of one `index_version` never overlap."""
+
+    results: list[Result]
+    total: int = Field(description="Images in the ranking over all pages: those with at least `min_score`, or all.")
+    index_version: str
+    model_version: str = Field(description="Digest of the model.")
+    took_ms: Took
+    warnings: list[SearchWarning]
+    query: dict[str, Any] = Field(description="The graph as it was understood, in the native form.")
+
+
+class ReindexRequest(_Request):
+    """What to build the new index version with."""
+
+    checkpoint: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="Name of a run or checkpoint in the service's DATA_DIR/checkpoints. Default: SCENERANK_CHECKPOINT, "
+        "else the model of the version in use.",
+    )
+    index: Literal["flat"] = Field(default="flat", description="Kind of index: exact search.")
+
+
+class JobProgress(_Response):
+    """How many images are encoded, of how many."""
+
+    done: int
+    total: int
+
+
+class JobResponse(_Response):
+    """A job and how far it is."""
+
+    id: str
+    kind: str
+    state: JobState
+    progress: JobProgress
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    index_version: str | None = Field(description="The version it made, once it has succeeded.")
+    error: str | None = Field(description="Why it failed.")
+
+
+class ImageResponse(_Response):
+    """An image of the catalogue."""
+
+    image_id: str
+    url: str | None
+    width: int | None = Field(description="Units: pixels.")
+    height: int | None = Field(description="Units: pixels.")
+    graph: dict[str, Any] = Field(description="Its scene graph in the native form, with boxes.")
+    updated_at: datetime
+
+
+class IndexResponse(_Response):
+    """The index version in use."""
+
+    version: str
+    model_version: str
+    dimension: int
+    count: int = Field(description="Images in the index.")
+    metric: str
+    created_at: datetime
+    catalogue_count: int = Field(description="Images in the catalogue; a difference means that a reindex is due.")
+
+
+class Health(_Response):
+    """Whether the service can work."""
+
+    status: Literal["alive", "ready"]
+    index_version: str | None = None
+    problem: str | None = Field(default=None, description="What is wrong although the service can answer.")
+
+
+class ProblemItem(_Response):
+    """One thing wrong with a request."""
+
+    pointer: str = Field(description='JSON pointer into the request\'s body; "" is all of it.')
+    detail: str
+
+
+class Problem(_Response):
+    """A problem document (RFC 9457)."""
+
+    type: str = Field(examples=["urn:scenerank:problem:invalid-graph"])
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[ProblemItem] | None = Field(default=None, description="With status 422.")

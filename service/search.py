@@ -1,0 +1,123 @@
+"""From a query graph to a page of images: resolve the names, encode, look up, say what was taken for what."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from model.batch import PackedGraphs
+from model.errors import GraphError, Problem
+from model.formats import GraphFormat, read_graph
+from model.inference import embed
+from model.resolution import Substitution
+from model.scene_graph import SceneGraph
+from service.errors import SubstitutionError
+from service.index.versions import IndexVersion
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchQuery:
+    """A search.
+
+    Args:
+        graph: the scene, or a part of one.
+        limit, offset: which page of the ranking.
+        min_score: leave out images with a lower score.
+        strict: refuse names that are not in the vocabulary as they stand.
+    """
+
+    graph: SceneGraph
+    limit: int
+    offset: int
+    min_score: float | None
+    strict: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchAnswer:
+    """A page of images, best first, and the index version that it comes from.
+
+    Units: encode_ms and search_ms in milliseconds.
+    """
+
+    image_ids: list[str]
+    scores: list[float]
+    total: int
+    version: IndexVersion
+    substitutions: tuple[Substitution, ...]
+    encode_ms: float
+    search_ms: float
+
+
+def read_query_graph(document: dict[str, Any], format: GraphFormat | None, limits: Settings) -> SceneGraph:  # noqa: A002
+    """The scene graph of a request.
+
+    Raises:
+        GraphError: it is not valid, or larger than the settings allow.
+    """
+    graph = read_graph(document, format)
+    problems = list(_excesses(graph, limits))
+    if problems:
+        raise GraphError(problems)
+    return graph
+
+
+def search(version: IndexVersion, query: SearchQuery) -> SearchAnswer:
+    """The images whose graphs are most like the query's, by inner product of unit vectors.
+
+    Raises:
+        SubstitutionError: the search is strict, and names are not in the vocabulary.
+    """
+    started = perf_counter()
+    resolved = version.checkpoint.resolver.resolve(query.graph)
+    if query.strict and resolved.substitutions:
+        raise SubstitutionError(*(Problem(f"/graph{item.pointer}", explain(item)) for item in resolved.substitutions))
+    vector = embed(version.checkpoint.encoder, PackedGraphs.pack([resolved]))[0]
+    encoded = perf_counter()
+    hits = version.index.search(vector, limit=query.limit, offset=query.offset, min_score=query.min_score)
+    return SearchAnswer(
+        image_ids=[version.ids[row] for row in hits.rows],
+        scores=hits.scores.tolist(),
+        total=hits.total,
+        version=version,
+        substitutions=tuple(resolved.substitutions),
+        encode_ms=(encoded - started) * 1000,
+        search_ms=(perf_counter() - encoded) * 1000,
+    )
+
+
+def explain(substitution: Substitution) -> str:
+    """A substitution in words."""
+    word = repr(substitution.word)
+    if substitution.taken_for is None:
+        return f"{word} is not in the vocabulary and nothing near it is; it is taken for an unknown thing"
+    how = {
+        "case": "differs in case or spaces from",
+        "alias": "is another name for",
+        "plural": "is the singular or plural of",
+        "nearest": "is not in the vocabulary; the nearest known name is",
+    }[substitution.how]
+    return f"{word} {how} {substitution.taken_for!r}, which it is taken for"
+
+
+def _excesses(graph: SceneGraph, limits: Settings) -> Iterator[Problem]:
+    for key, items, limit in (
+        ("objects", graph.objects, limits.max_objects),
+        ("relationships", graph.relationships, limits.max_relationships),
+    ):
+        if len(items) > limit:
+            yield Problem(f"/{key}", f"a query graph may have {limit} {key}, this one has {len(items)}")
+    texts = [
+        *((f"/objects/{row}/id", item.id) for row, item in enumerate(graph.objects)),
+        *((f"/objects/{row}/name", item.name) for row, item in enumerate(graph.objects)),
+        *((f"/relationships/{row}/predicate", edge.predicate) for row, edge in enumerate(graph.relationships)),
+        *(
+            (f"/objects/{row}/attributes/{column}", attribute)
+            for row, item in enumerate(graph.objects)
+            for column, attribute in enumerate(item.attributes)
+        ),
+    ]
+    for pointer, text in texts:
+        if text is not None and len(text) > limits.max_name_length:
+            yield Problem(pointer, f"a text may have {limits.max_name_length} characters, this one has {len(text)}")

@@ -1,0 +1,90 @@
+"""The service's settings: environment variables named SCENERANK_*."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from model.errors import ConfigError
+
+ENV_PREFIX: Final = "SCENERANK_"
+LOG_FORMAT: Final = "%(levelname)s:     %(name)s: %(message)s"  # uvicorn's, with who says it
+
+
+class Settings(BaseSettings):
+    """What can be set; each field is the variable SCENERANK_<FIELD>, an empty variable counts as unset.
+
+    Args:
+        data_dir: where index versions live, and the SQLite database unless database_url names another.
+        database_url: any SQLAlchemy URL; postgresql:// means psycopg 3.
+        checkpoint: a training run or checkpoint that new index versions are built with.
+        admin_keys: comma-separated keys, any of which opens the admin calls; none set closes them to everybody.
+        max_objects, max_relationships: of a query graph.
+        max_name_length: of any text in a query graph. Units: characters.
+        max_body_bytes: of a request.
+        max_limit: the largest `limit` of a search.
+        max_window: the largest `offset + limit` of a search.
+        job_timeout: a job whose process has not reported for so long is taken for dead. Units: seconds.
+        index_poll_interval: how often a process looks for a new index version. Units: seconds.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_ignore_empty=True, frozen=True)
+
+    data_dir: Path = Path("data")
+    database_url: SecretStr | None = None
+    checkpoint: Path | None = None
+    admin_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    max_objects: int = Field(default=256, ge=1)
+    max_relationships: int = Field(default=1024, ge=0)
+    max_name_length: int = Field(default=200, ge=1)
+    max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    max_limit: int = Field(default=1000, ge=1)
+    max_window: int = Field(default=10_000, ge=1)
+    job_timeout: float = Field(default=30.0, gt=0)
+    index_poll_interval: float = Field(default=0.5, gt=0)
+
+    @field_validator("admin_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        return tuple(key for part in value.split(",") if (key := part.strip())) if isinstance(value, str) else value
+
+    @classmethod
+    def load(cls, **values: Any) -> Self:  # noqa: ANN401 (whatever the fields take)
+        """The settings of the environment, those given here going first.
+
+        Raises:
+            ConfigError: a variable has an impossible value; the message names it.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            # Without the value: it may be a key or hold a password.
+            lines = [f"{ENV_PREFIX}{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()]
+            raise ConfigError("; ".join(lines) + "; correct or unset the variable") from None
+
+    @property
+    def database(self) -> str:
+        """The database's URL."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'scenerank.db'}"
+
+    @property
+    def index_dir(self) -> Path:
+        """Where index versions live."""
+        return self.data_dir / "index"
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        """Where the checkpoints live that a request may name."""
+        return self.data_dir / "checkpoints"
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables that give a child process, which indexes, the same settings; keys stay here."""
+        values = {
+            "data_dir": str(self.data_dir.absolute()),
+            "database_url": self.database,
+            "job_timeout": str(self.job_timeout),
+        }
+        return {ENV_PREFIX + name.upper(): value for name, value in values.items()}

@@ -1,0 +1,241 @@
+"""Real service processes on real databases: SQLite always, PostgreSQL where it is installed."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import psycopg
+import pytest
+
+from service.catalogue import Catalogue
+from service.database import open_database
+from service.index.versions import IndexManifest, IndexStore
+from service.jobs import Jobs
+from service.reindex import run_reindex
+from tests.conftest import skip_or_fail
+from tests.factories import make_checkpoint, make_records
+
+ADMIN_KEY: Final = "integration-key"
+ADMIN: Final = {"X-API-Key": ADMIN_KEY}
+RECORDS: Final = 300
+JOB_TIMEOUT: Final = 10.0
+PATIENCE: Final = 30.0  # seconds until a test gives up waiting for something that comes sooner
+
+NewDatabase = Callable[[], str]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server of our own, reached by a socket; gives the URL of its databases, but for their name.
+
+    PostgreSQL refuses to run as root, so root runs it as the user `postgres`.
+    """
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    found = shutil.which("initdb") or (str(programs[-1]) if programs else None)
+    if found is None:
+        skip_or_fail("postgres", "PostgreSQL's server programs are not installed")
+    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+    home = Path(tempfile.mkdtemp(prefix="scenerank-postgres-"))
+    if user:
+        shutil.chown(home, "postgres", "postgres")
+    binaries, data = Path(found).parent, home / "data"
+    subprocess.run(
+        [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
+        check=True, stdout=subprocess.DEVNULL, cwd=home, **user,
+    )  # fmt: skip
+    log = (home / "log").open("wb")
+    server = subprocess.Popen(
+        [binaries / "postgres", "-D", data, "-k", home, "-c", "listen_addresses=", "-F"],
+        stdout=log, stderr=log, cwd=home, **user,
+    )  # fmt: skip
+    try:
+        until(lambda: _answers(home), "PostgreSQL answers")
+        yield f"postgresql://postgres@/{{}}?host={home}"
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(PATIENCE)
+        log.close()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
+    """Makes empty databases of one kind; gives their URLs."""
+    if request.param == "sqlite":
+        return lambda: f"sqlite:///{tmp_path_factory.mktemp('database')}/scenerank.db"
+    template: str = request.getfixturevalue("postgres_server")
+
+    def create() -> str:
+        name = f"scenerank_{time.monotonic_ns()}"
+        with psycopg.connect(template.format("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return template.format(name)
+
+    return create
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A database and a data directory that service processes share."""
+
+    database_url: str
+    data_dir: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("SCENERANK_")},
+            "OMP_NUM_THREADS": "1",
+            "SCENERANK_DATABASE_URL": self.database_url,
+            "SCENERANK_DATA_DIR": str(self.data_dir),
+            "SCENERANK_ADMIN_KEYS": f"another,{ADMIN_KEY}",
+            "SCENERANK_JOB_TIMEOUT": str(JOB_TIMEOUT),
+            "SCENERANK_INDEX_POLL_INTERVAL": "0.05",
+        }
+
+    @property
+    def store(self) -> IndexStore:
+        return IndexStore(self.data_dir / "index")
+
+    def checkpoint(self, name: str, *, seed: int = 0) -> Path:
+        """Put a tiny checkpoint where requests can name it."""
+        directory = self.data_dir / "checkpoints" / name
+        make_checkpoint(directory, seed=seed)
+        return directory
+
+    def fill(self, count: int) -> None:
+        """Put made-up images into the catalogue."""
+        engine = open_database(self.database_url)
+        Catalogue(engine).upsert(make_records(count))
+        engine.dispose()
+
+    def build(self, checkpoint: Path) -> IndexManifest:
+        """Build an index version in this process."""
+        engine = open_database(self.database_url)
+        jobs = Jobs(engine, timeout=30)
+        job, _ = jobs.enqueue(checkpoint=str(checkpoint))
+        try:
+            return run_reindex(
+                job.id, jobs=jobs, catalogue=Catalogue(engine), store=self.store, progress=lambda *_: None
+            )
+        finally:
+            engine.dispose()
+
+    def job(self, address: str) -> dict[str, Any]:
+        """A job as the database has it."""
+        engine = open_database(self.database_url)
+        try:
+            return asdict(Jobs(engine, timeout=JOB_TIMEOUT).get(address.rpartition("/")[2]))
+        finally:
+            engine.dispose()
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line."""
+        command = [sys.executable, "-m", "scenerank", *arguments]
+        return subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A running service process and a client to it."""
+
+    place: Place
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+
+    def search(self, graph: dict[str, Any], **fields: object) -> httpx.Response:
+        return self.client.post("/search", json={"graph": graph, **fields})
+
+    def reindex(self, *, headers: dict[str, str] | None = None, **fields: object) -> httpx.Response:
+        return self.client.post("/reindex", json=fields, headers=ADMIN | (headers or {}))
+
+    def job(self, address: str) -> dict[str, Any]:
+        document: dict[str, Any] = self.client.get(address).raise_for_status().json()
+        return document
+
+    def ended(self, address: str) -> dict[str, Any]:
+        """Wait for a job to end."""
+        until(lambda: self.job(address)["state"] not in ("enqueued", "running"), f"{address} ends")
+        return self.job(address)
+
+    def children(self) -> list[int]:
+        """Processes that this one has started."""
+        pid = self.process.pid
+        return [
+            int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()
+        ]
+
+
+@contextmanager
+def serving(place: Place) -> Iterator[Service]:
+    """A service process, ended at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-m", "scenerank", "serve", "--port", str(port)], env=place.environment)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
+        try:
+            until(lambda: process.poll() is not None or _alive(client), "the service starts")
+            assert process.poll() is None, "the service ended"
+            yield Service(place=place, process=process, client=client)
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def indexed_place(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A filled catalogue with an index; tests that share it leave it as it is."""
+    place = Place(database_url=new_database(), data_dir=tmp_path_factory.mktemp("data"))
+    place.fill(RECORDS)
+    place.build(place.checkpoint("first"))
+    return place
+
+
+@pytest.fixture(scope="module")
+def service(indexed_place: Place) -> Iterator[Service]:
+    """A running service that tests share."""
+    with serving(indexed_place) as service:
+        yield service
+
+
+@pytest.fixture
+def empty_place(new_database: NewDatabase, tmp_path: Path) -> Place:
+    """An empty catalogue and no index."""
+    return Place(database_url=new_database(), data_dir=tmp_path / "data")
+
+
+def until(condition: Callable[[], object], what: str, *, every: float = 0.05) -> None:
+    """Wait for something to become true, looking every so many seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE} seconds"
+        time.sleep(every)
+
+
+def _alive(client: httpx.Client) -> bool:
+    try:
+        return client.get("/livez").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _answers(home: Path) -> bool:
+    try:
+        psycopg.connect(f"postgresql://postgres@/postgres?host={home}").close()
+    except psycopg.OperationalError:
+        return False
+    return True

@@ -1,0 +1,249 @@
+"""The catalogue and the jobs on real databases."""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, update
+
+from model.collection import ImageRecord
+from model.errors import DataError
+from model.formats import write_graph
+from service import catalogue as catalogue_module
+from service.catalogue import Catalogue
+from service.database import open_database
+from service.errors import CatalogueError, NotFoundError, ReindexRunningError
+from service.jobs import Jobs
+from service.tables import Job, SchemaVersion
+from tests.factories import make_records
+from tests.integration.conftest import NewDatabase
+
+RECORDS = make_records(30)
+
+
+@pytest.fixture
+def database(new_database: NewDatabase) -> Iterator[Engine]:
+    engine = open_database(new_database())
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def catalogue(database: Engine) -> Catalogue:
+    return Catalogue(database)
+
+
+@pytest.fixture
+def jobs(database: Engine) -> Jobs:
+    return Jobs(database, timeout=30)
+
+
+def test_an_image_is_kept_whole(catalogue: Catalogue) -> None:
+    record = replace(RECORDS[0], image_id="ä/日本 1", url=None, width=None)
+    catalogue.upsert([record])
+
+    image = catalogue.get("ä/日本 1")
+
+    assert image is not None
+    assert (image.url, image.width, image.height) == (None, None, 480)
+    assert image.graph == write_graph(record.graph)
+    assert image.updated_at.tzinfo is not None
+    assert catalogue.get("another") is None
+
+
+def test_importing_twice_is_importing_once(catalogue: Catalogue) -> None:
+    told: list[int] = []
+    catalogue.upsert(RECORDS)
+    before = catalogue.get_many([record.image_id for record in RECORDS])
+
+    assert catalogue.upsert(RECORDS, told.append) == sum(told) == 30
+
+    assert catalogue.count() == 30
+    assert catalogue.get_many([record.image_id for record in RECORDS]) == before, "unchanged, their times too"
+
+
+def test_a_changed_image_is_replaced_and_its_time_tells(catalogue: Catalogue) -> None:
+    catalogue.upsert(RECORDS)
+    before = catalogue.get("image-0003")
+    catalogue.upsert([replace(RECORDS[3], url="https://images.example/new.jpg"), replace(RECORDS[4], width=None)])
+
+    after = catalogue.get("image-0003")
+
+    assert before is not None
+    assert after is not None
+    assert after.url == "https://images.example/new.jpg"
+    assert after.updated_at > before.updated_at
+    assert catalogue.urls(["image-0003", "image-0005", "none"]) == {
+        "image-0003": "https://images.example/new.jpg",
+        "image-0005": RECORDS[5].url,
+    }
+    assert catalogue.count() == 30
+
+
+def test_of_several_records_with_one_id_the_last_counts(catalogue: Catalogue) -> None:
+    catalogue.upsert([RECORDS[0], replace(RECORDS[0], width=1)])
+    image = catalogue.get(RECORDS[0].image_id)
+    assert image is not None
+    assert (catalogue.count(), image.width) == (1, 1)
+
+
+def test_graphs_stream_in_the_order_of_code_points(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue_module, "STREAM_CHUNK", 4)
+    ids = ["b", "B", "a", "Z", "10", "9", "_", "é", "-", "aa", "A a", "日"]
+    catalogue.upsert([replace(record, image_id=image_id) for record, image_id in zip(RECORDS, ids, strict=False)])
+    graphs = {image_id: record.graph for record, image_id in zip(RECORDS, ids, strict=False)}
+
+    chunks = list(catalogue.graphs())
+
+    assert max(map(len, chunks)) == 4
+    assert [image_id for chunk in chunks for image_id, _ in chunk] == sorted(ids)
+    assert {image_id: graph for chunk in chunks for image_id, graph in chunk} == graphs
+
+
+@pytest.mark.parametrize("image_id", ["", "x" * 201, "a\0b", "a\nb", "\ud800"])
+def test_an_id_that_cannot_be_kept_is_refused(catalogue: Catalogue, image_id: str) -> None:
+    with pytest.raises(DataError, match="image id"):
+        catalogue.upsert([ImageRecord(image_id=image_id, graph=RECORDS[0].graph, url=None, width=None, height=None)])
+    assert catalogue.count() == 0
+
+
+def test_a_url_that_cannot_be_kept_is_refused(catalogue: Catalogue) -> None:
+    with pytest.raises(DataError, match="the url of image"):
+        catalogue.upsert([replace(RECORDS[0], url="https://images.example/\0")])
+
+
+def test_tables_are_made_once_though_many_start_at_once(new_database: NewDatabase) -> None:
+    url, errors = new_database(), list[Exception]()
+
+    def start() -> None:
+        try:
+            open_database(url).dispose()
+        except CatalogueError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert not errors
+
+
+def test_tables_of_another_version_are_refused(new_database: NewDatabase) -> None:
+    url = new_database()
+    engine = open_database(url)
+    with engine.begin() as connection:
+        connection.execute(update(SchemaVersion).values(version=99))
+    engine.dispose()
+
+    with pytest.raises(CatalogueError, match="schema version 99"):
+        open_database(url)
+
+
+def test_there_is_one_reindex_at_a_time(jobs: Jobs) -> None:
+    job, is_new = jobs.enqueue(checkpoint="c")
+    assert (job.state, job.checkpoint, is_new) == ("enqueued", "c", True)
+    with pytest.raises(ReindexRunningError, match=job.id):
+        jobs.enqueue(checkpoint="c")
+
+    assert jobs.start(job.id)
+    assert not jobs.start(job.id), "started once"
+    with pytest.raises(ReindexRunningError):
+        jobs.enqueue(checkpoint="c")
+
+    jobs.succeed(job.id, "v1")
+    done = jobs.get(job.id)
+    assert (done.state, done.index_version) == ("succeeded", "v1")
+    assert done.started_at is not None
+    assert done.finished_at is not None
+    assert done.created_at <= done.started_at <= done.finished_at
+    assert jobs.enqueue(checkpoint="c")[1]
+
+
+def test_one_key_is_one_job(jobs: Jobs) -> None:
+    first, _ = jobs.enqueue(checkpoint="c", idempotency_key="k")
+    assert jobs.enqueue(checkpoint="c", idempotency_key="k") == (first, False)
+    jobs.fail(first.id, "broken")
+    again, is_new = jobs.enqueue(checkpoint="c", idempotency_key="k")
+    assert (again.id, again.state, is_new) == (first.id, "failed", False)
+    assert jobs.enqueue(checkpoint="c", idempotency_key="l")[1]
+
+
+@pytest.mark.parametrize("keys", [[None] * 8, ["k"] * 8])
+def test_of_many_requests_at_once_one_gets_the_slot(jobs: Jobs, keys: list[str | None]) -> None:
+    outcomes: list[tuple[str, bool]] = []
+
+    def ask(key: str | None) -> None:
+        try:
+            job, is_new = jobs.enqueue(checkpoint="c", idempotency_key=key)
+            outcomes.append((job.id, is_new))
+        except ReindexRunningError as error:
+            outcomes.append((error.job_id, False))
+
+    threads = [threading.Thread(target=ask, args=(key,)) for key in keys]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(outcomes) == len(keys)
+    assert len({job_id for job_id, _ in outcomes}) == 1
+    assert sum(is_new for _, is_new in outcomes) == 1
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_job_whose_process_is_silent_has_failed(database: Engine, jobs: Jobs, *, running: bool) -> None:
+    job, _ = jobs.enqueue(checkpoint="c")
+    if running:
+        jobs.start(job.id)
+    with database.begin() as connection:
+        connection.execute(update(Job).values(heartbeat_at=time.time() - 31))
+
+    dead = jobs.get(job.id)
+
+    assert (dead.state, "died" in str(dead.error)) == ("failed", True)
+    assert not jobs.report(job.id, done=1, total=2), "it has been given up"
+    assert not jobs.fail(job.id, "later"), "it has ended already"
+    assert jobs.enqueue(checkpoint="c")[1], "the slot is free"
+
+
+def test_reports_keep_a_job_alive(database: Engine, jobs: Jobs) -> None:
+    job, _ = jobs.enqueue(checkpoint="c")
+    jobs.start(job.id)
+    with database.begin() as connection:
+        connection.execute(update(Job).values(heartbeat_at=time.time() - 31))
+    assert jobs.report(job.id, done=3, total=7)
+
+    alive = jobs.get(job.id)
+    assert (alive.state, alive.done, alive.total) == ("running", 3, 7)
+
+
+def test_an_unknown_job_is_not_found(jobs: Jobs) -> None:
+    with pytest.raises(NotFoundError):
+        jobs.get("none")
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("nonsense", "is not a database URL"),
+        ("oracle9://x", "is not a database URL"),
+        ("sqlite://", "must name a file"),
+        ("postgresql://user:secret@127.0.0.1:1/none", r"user:\*\*\*@127.0.0.1:1/none cannot be opened"),
+        ("sqlite:////proc/none/scenerank.db", "cannot be opened"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_told_without_its_password(url: str, what: str) -> None:
+    with pytest.raises(CatalogueError, match=what) as caught:
+        open_database(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("not a database, but a file with some text in it " * 100)
+    with pytest.raises(CatalogueError, match="cannot be opened"):
+        open_database(f"sqlite:///{tmp_path}/x.db")

@@ -1,0 +1,61 @@
+import json
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+import service.app
+import service.cli  # noqa: F401
+from model.errors import DataError, GraphError, Problem, SceneRankError
+from service.errors import KINDS, NoIndexError, ReindexRunningError, RequestInvalidError, problem_of
+from service.middleware import encode_problem
+
+COMMAND_LINE_ONLY = ("service.demo",)
+
+
+def every_error_class(base: type[Exception] = SceneRankError) -> Iterator[type[Exception]]:
+    yield base
+    for derived in base.__subclasses__():
+        yield from every_error_class(derived)
+
+
+def test_every_error_class_has_a_status() -> None:
+    classes = {error for error in every_error_class() if error.__module__.split(".")[0] in ("model", "service")}
+    missing = {error for error in classes - set(KINDS) if error.__module__ not in COMMAND_LINE_ONLY}
+    assert not missing, f"give them a kind of problem in service/errors.py: {missing}"
+
+
+def test_one_kind_of_problem_has_one_status_and_title() -> None:
+    kinds = {kind.name: kind for kind in KINDS.values()}
+    assert all(kinds[kind.name] == kind for kind in KINDS.values())
+
+
+def test_problems_of_a_graph_point_into_the_request() -> None:
+    error = GraphError([Problem("", "no graph"), Problem("/objects/0/name", "no name")])
+
+    document = problem_of(error).to_json("/search")
+
+    assert document["status"] == 422
+    assert [item["pointer"] for item in document["errors"]] == ["/graph", "/graph/objects/0/name"]
+    assert document["instance"] == "/search"
+
+
+def test_headers_say_what_to_do_next() -> None:
+    assert problem_of(ReindexRunningError("17")).headers["Location"] == "/jobs/17"
+    assert int(problem_of(NoIndexError("none")).headers["Retry-After"]) > 0
+
+
+def test_what_concerns_only_the_operator_is_not_told_to_strangers() -> None:
+    for error in (DataError("/srv/secret is damaged"), OperationalError("SELECT secret", {}, Exception("secret"))):
+        assert "secret" not in problem_of(error).detail
+
+
+def test_a_long_list_of_problems_is_summed_up() -> None:
+    error = RequestInvalidError(*(Problem(f"/{number}", "wrong") for number in range(50)))
+    assert problem_of(error).detail == "/0: wrong; /1: wrong; /2: wrong; and 47 more"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "ä", "\x00"])
+def test_a_problem_can_quote_anything(text: str) -> None:
+    document = problem_of(RequestInvalidError(Problem("", text))).to_json("/")
+    assert json.loads(encode_problem(document))["detail"] == text

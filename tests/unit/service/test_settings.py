@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from model.errors import ConfigError
+from service.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "DATA_DIR", "CHECKPOINT", "ADMIN_KEYS"):
+        monkeypatch.delenv(f"SCENERANK_{name}", raising=False)
+
+
+def test_the_database_is_in_the_data_directory_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCENERANK_DATA_DIR", "/srv/data")
+    assert Settings.load().database == "sqlite:////srv/data/scenerank.db"
+    assert Settings.load().index_dir == Path("/srv/data/index")
+
+    monkeypatch.setenv("SCENERANK_DATABASE_URL", "postgresql://db/scenes")
+    assert Settings.load().database == "postgresql://db/scenes"
+
+
+def test_admin_keys_are_split_at_commas_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCENERANK_ADMIN_KEYS", " key-one,key-two ,,key-three")
+    settings = Settings.load()
+
+    assert [key.get_secret_value() for key in settings.admin_keys] == ["key-one", "key-two", "key-three"]
+    assert "key-" not in repr(settings)
+
+
+@pytest.mark.parametrize("value", ["", ",", " , "])
+def test_no_admin_key_is_no_key_rather_than_an_empty_one(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("SCENERANK_ADMIN_KEYS", value)
+    assert Settings.load().admin_keys == ()
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCENERANK_CHECKPOINT", "")
+    monkeypatch.setenv("SCENERANK_MAX_OBJECTS", "")
+    assert (Settings.load().checkpoint, Settings.load().max_objects) == (None, 256)
+
+
+@pytest.mark.parametrize(("name", "value"), [("MAX_OBJECTS", "many"), ("MAX_LIMIT", "0"), ("JOB_TIMEOUT", "-1")])
+def test_an_impossible_value_is_told_by_the_variables_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"SCENERANK_{name}", value)
+    with pytest.raises(ConfigError, match=f"SCENERANK_{name}: "):
+        Settings.load()
+
+
+def test_a_child_process_gets_the_same_settings_but_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/tmp")
+    settings = Settings.load(data_dir=Path("data"), admin_keys=("key",), job_timeout=3.5)
+    environment = settings.to_environment()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    child = Settings.load()
+
+    assert child.data_dir == Path("/tmp/data")
+    assert (child.database, child.job_timeout) == (settings.database, 3.5)
+    assert child.admin_keys == ()
