@@ -39,5 +39,6 @@ bench: setup ## Measure: preparation at the size of the whole of Visual Genome
 lock: ## Renew requirements.lock from the ranges of pyproject.toml
 	rm -rf .venv/lock && $(PYTHON) -m venv .venv/lock
 	.venv/lock/bin/python -m pip install --quiet --upgrade $(PIP_FLAGS) '.[dev]'
-	.venv/lock/bin/python -m pip freeze --exclude scenerank | sed -E 's/^torch==([0-9.]+).*/torch==\1/' > requirements.lock
+	echo '# What SceneRank is tested with: every dependency, pinned. Made by `make lock` from the ranges of pyproject.toml.' > requirements.lock
+	.venv/lock/bin/python -m pip freeze --exclude scenerank | sed -E 's/^torch==([0-9.]+).*/torch==\1/' >> requirements.lock
 	rm -rf .venv/lock

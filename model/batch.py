@@ -58,11 +58,11 @@ class PackedGraphs:
 
         return cls(
             objects=flat(graph.objects for graph in graphs),
-            object_offsets=_offsets(np.array([len(graph.objects) for graph in graphs], np.int64)),
+            object_offsets=offsets_of(np.array([len(graph.objects) for graph in graphs], np.int64)),
             subjects=flat(graph.subjects for graph in graphs),
             predicates=flat(graph.predicates for graph in graphs),
             targets=flat(graph.targets for graph in graphs),
-            relationship_offsets=_offsets(np.array([len(graph.subjects) for graph in graphs], np.int64)),
+            relationship_offsets=offsets_of(np.array([len(graph.subjects) for graph in graphs], np.int64)),
         )
 
     def select(self, indices: NDArray[np.integer]) -> "PackedGraphs":
@@ -102,11 +102,11 @@ class PackedGraphs:
         )
         return PackedGraphs(
             objects=self.objects[used],
-            object_offsets=_offsets(np.bincount(graph_of_object[used], minlength=len(self))),
+            object_offsets=offsets_of(np.bincount(graph_of_object[used], minlength=len(self))),
             subjects=position[(first_object + self.subjects)[keep]].astype(np.int32),
             predicates=self.predicates[keep],
             targets=position[(first_object + self.targets)[keep]].astype(np.int32),
-            relationship_offsets=_offsets(kept_edges),
+            relationship_offsets=offsets_of(kept_edges),
         )
 
     def to_batch(self) -> "GraphBatch":
@@ -182,7 +182,7 @@ class GraphBatch:
         )
 
 
-def _offsets(counts: NDArray[np.integer]) -> Offsets:
+def offsets_of(counts: NDArray[np.integer]) -> Offsets:
     """(N,) counts to (N + 1,) offsets."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
 
@@ -190,6 +190,6 @@ def _offsets(counts: NDArray[np.integer]) -> Offsets:
 def _rows(offsets: Offsets, indices: NDArray[np.integer]) -> tuple[Offsets, Offsets]:
     """Positions of all entries of the rows at `indices`, and the offsets of the rows among them."""
     counts = np.diff(offsets)[indices]
-    chosen = _offsets(counts)
+    chosen = offsets_of(counts)
     shift = np.repeat(offsets[:-1][indices] - chosen[:-1], counts)
     return np.arange(chosen[-1]) + shift, chosen

@@ -185,7 +185,8 @@ def embed(
     save_embeddings(out, embedded)
     console.print(
         f"{len(embedded.ids):,} embeddings of {embedded.embeddings.shape[1]} dimensions written to {out}; "
-        f"{embedded.substituted:,} names were not in the vocabulary as they stand.",
+        f"{embedded.substituted:,} names were not in the vocabulary as they stand; "
+        f"{collection.skipped:,} images without objects were left out.",
         soft_wrap=True,
     )
 

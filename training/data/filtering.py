@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.batch import PackedGraphs
+from model.batch import PackedGraphs, offsets_of
 from model.visual_genome import VisualGenome
 from model.visual_genome_tables import NO_NAME
 from model.vocabulary import UNKNOWN_ID, Vocabulary
@@ -84,7 +84,7 @@ def filter_graphs(
     report.add("relationships in these images", int(kept_edges.sum()), int(edges.sum()))
 
     new_row = np.cumsum(kept_objects) - 1
-    object_offsets = _offsets(object_counts[images])
+    object_offsets = offsets_of(object_counts[images])
     new_image = np.cumsum(images) - 1
     new_first = object_offsets[new_image[image_of_edge[kept_edges]]]
     return Kept(
@@ -96,7 +96,7 @@ def filter_graphs(
             subjects=(new_row[subjects[kept_edges]] - new_first).astype(np.int32),
             predicates=predicate_types[columns.predicates[kept_edges]],
             targets=(new_row[targets[kept_edges]] - new_first).astype(np.int32),
-            relationship_offsets=_offsets(edge_counts[images]),
+            relationship_offsets=offsets_of(edge_counts[images]),
         ),
         vocabulary=Vocabulary.of_names(
             object_names,
@@ -113,7 +113,7 @@ def kept_attributes(columns: VisualGenome, objects: NDArray[np.int64]) -> tuple[
     Shapes: objects (O,); the result (A,) and (O + 1,).
     """
     counts = np.diff(columns.attribute_offsets)[objects]
-    offsets = _offsets(counts)
+    offsets = offsets_of(counts)
     positions = np.arange(offsets[-1]) + np.repeat(columns.attribute_offsets[objects] - offsets[:-1], counts)
     attributes = columns.attributes[positions]
     number, names = _frequent(attributes, columns.attribute_names, 1)
@@ -135,7 +135,3 @@ def _frequent(numbers: IntArray, names: Sequence[str], min_count: int) -> tuple[
 def _known(aliases: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
     known = set(names)
     return {alias: name for alias, name in aliases.items() if name in known}
-
-
-def _offsets(counts: NDArray[np.integer]) -> NDArray[np.int64]:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
