@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import RedirectResponse
+from fastapi.responses import FileResponse
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
@@ -25,6 +26,7 @@ from service.routes import health, images, reindex, search
 from service.settings import Settings
 from service.supervisor import ReindexProcesses
 
+_HOME: Final = Path(__file__).parent / "web" / "index.html"
 _BODY_METHODS: Final = ("POST", "PUT", "PATCH")
 
 
@@ -63,7 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     for module in (search, reindex, images, health):
         app.include_router(module.router)
-    app.add_api_route("/", _to_docs, include_in_schema=False)
+    app.add_api_route("/", _home, include_in_schema=False)
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
     app.add_middleware(RequestIdMiddleware)
     app.add_exception_handler(SceneRankError, _known_error)
@@ -74,8 +76,8 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-async def _to_docs() -> RedirectResponse:
-    return RedirectResponse("/docs")
+async def _home() -> FileResponse:
+    return FileResponse(_HOME)
 
 
 async def _known_error(request: Request, error: Exception) -> Response:

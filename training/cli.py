@@ -141,12 +141,15 @@ def evaluate(
     from training.evaluation.evaluate import METHODS, STEPS
     from training.evaluation.evaluate import evaluate as score
     from training.evaluation.report import to_markdown
+    from training.trainer import choose_device
 
     console = Console()
+    checkpoint = load_checkpoint(run)
+    checkpoint.encoder.to(choose_device("auto"))
     with _progress(console) as progress:
         task = progress.add_task("evaluating", total=METHODS * STEPS)
         document = score(
-            load_checkpoint(run),
+            checkpoint,
             load_dataset(dataset),
             split=split,
             seed=seed,
@@ -175,9 +178,11 @@ def embed(
     from model.checkpoint import load_checkpoint
     from model.collection import read_collection
     from training.embed import embed_collection, save_embeddings
+    from training.trainer import choose_device
 
     console = Console()
     checkpoint = load_checkpoint(run)
+    checkpoint.encoder.to(choose_device("auto"))
     collection = read_collection(graphs, split=split)
     with _progress(console) as progress:
         task = progress.add_task("embedding", total=collection.total)
