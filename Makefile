@@ -33,8 +33,9 @@ fix: setup ## Repair what the linter and the formatter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup ## Measure: preparation at the size of the whole of Visual Genome
+bench: setup ## Measure: preparation at the size of the whole of Visual Genome, training beside a busy process
 	$(BIN)/python benchmarks/prepare_visual_genome.py
+	$(BIN)/python benchmarks/training_threads.py
 
 lock: ## Renew requirements.lock from the ranges of pyproject.toml
 	rm -rf .venv/lock && $(PYTHON) -m venv .venv/lock

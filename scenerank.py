@@ -1,5 +1,6 @@
 """SceneRank's command line: the commands of the offline and the online part, and one way to report errors."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +46,9 @@ service.cli.register(app)
 
 def main() -> None:
     """Run the command line; an error that the user can mend is its message alone."""
+    # OpenMP's threads spin while they wait for each other, which beside any other busy process costs more than it
+    # saves: benchmarks/training_threads.py. The value is read when PyTorch is imported, which the commands do later.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         app()
     except SceneRankError as error:
