@@ -8,6 +8,7 @@ RUN/training_state.safetensors  what --resume goes on from
 """
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +60,7 @@ def train(
 
     Raises:
         DataError: too few captioned training images, an `out` that is in use, or nothing to resume.
-        ConfigError: no such device, or a resumed run with other values.
+        ConfigError: no such device, a resumed run with other values, or a loss that is not finite.
     """
     device = choose_device(config.device)
     objective = _objective(config, dataset, device)
@@ -152,6 +153,8 @@ def _train_epoch(
             loss, excess = (total / anchors_done).tolist()
             progress.step(epoch, anchors_done, loss, excess, 3 * anchors_done / (time.perf_counter() - started))
     loss, excess = (total / anchors_done).tolist()
+    if not math.isfinite(loss):
+        raise ConfigError(f"the loss is {loss} in epoch {epoch}; begin a new run with a lower --set learning_rate=...")
     return {
         "loss": loss,
         "excess_loss": excess,

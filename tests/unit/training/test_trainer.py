@@ -16,7 +16,7 @@ from tests.random_graphs import packed
 from tests.small_dataset import small_dataset
 from training.config import TrainingConfig, load_recipe
 from training.initial import initial_embeddings, new_encoder
-from training.objective import TripleObjective, hide_names
+from training.objective import StepLoss, TripleObjective, hide_names
 from training.similarity import CaptionSimilarity, supervised_images
 from training.trainer import choose_device, train
 
@@ -142,6 +142,18 @@ def test_the_best_checkpoint_is_that_of_the_best_validation_score(dataset: Scene
     assert state.best_epoch == 1 + int(np.argmax(scores))
     assert load_checkpoint(tmp_path / "run").metadata["epoch"] == state.best_epoch
     assert load_checkpoint(tmp_path / "run" / "last").metadata["epoch"] == 5
+
+
+def test_a_run_that_diverges_says_so_and_keeps_its_last_good_epoch(
+    dataset: SceneGraphDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(config("epochs=1"), dataset, tmp_path / "run")
+    before = weights(tmp_path / "run")
+    monkeypatch.setattr(TripleObjective, "_loss", lambda *_: StepLoss(torch.tensor(torch.nan), torch.tensor(torch.nan)))
+    monkeypatch.setattr(torch.Tensor, "backward", lambda _: None)
+    with pytest.raises(ConfigError, match=r"loss is nan in epoch 2; .* lower --set learning_rate"):
+        train(config("epochs=2"), dataset, tmp_path / "run", resume=True)
+    assert_same_weights(weights(tmp_path / "run"), before)
 
 
 def test_bf16_autocast_trains(dataset: SceneGraphDataset, tmp_path: Path) -> None:
