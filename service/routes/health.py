@@ -1,5 +1,7 @@
 """Whether the process lives, and whether it can work."""
 
+from typing import Final
+
 from fastapi import APIRouter
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -9,6 +11,8 @@ from service.errors import CatalogueError
 from service.schemas import Health
 
 router = APIRouter(tags=["health"])
+
+_OUTDATED: Final = "the newest index version cannot be used, so an older one answers; the service's log tells why"
 
 
 @router.head("/livez", include_in_schema=False)
@@ -31,4 +35,6 @@ def readyz(services: ServicesDep) -> Health:
     except SQLAlchemyError:
         raise CatalogueError("the database does not answer; see SCENERANK_DATABASE_URL") from None
     version = services.engine.require_version()
-    return Health(status="ready", index_version=version.manifest.version, problem=services.engine.problem)
+    # Anybody may ask, so what is wrong in detail, with its paths, stands in the log alone.
+    problem = _OUTDATED if services.engine.problem is not None else None
+    return Health(status="ready", index_version=version.manifest.version, problem=problem)

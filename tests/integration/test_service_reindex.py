@@ -187,3 +187,19 @@ def no_halted_processes() -> Iterator[None]:
             continue
         if halted:
             os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+def test_a_damaged_switch_leaves_the_old_index_and_tells_strangers_no_paths(place: Place) -> None:
+    with serving(place) as service:
+        version = service.search(GRAPH).json()["index_version"]
+        (place.data_dir / "index" / "current").write_text('{"version": "../../elsewhere"}')
+        until(lambda: "problem" in service.client.get("/readyz").json(), "the service has noticed")
+        health = service.client.get("/readyz")
+        assert (health.status_code, health.json()["index_version"]) == (200, version)
+        assert str(place.data_dir) not in health.text
+        assert service.search(GRAPH).json()["index_version"] == version
+    with serving(place) as service:
+        assert service.client.get("/readyz").status_code == 503
+        answer = service.search(GRAPH)
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:scenerank:problem:index-unusable")
+        assert str(place.data_dir) not in answer.text
