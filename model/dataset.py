@@ -4,7 +4,7 @@
     vocabulary.json           object names, predicates, aliases
     graphs.safetensors        packed graphs, boxes, attributes, split
     images.json               ids, urls and sizes of the images; names of the attributes
-    texts.safetensors         mean caption vector and number of texts of each image
+    texts.safetensors         mean caption vector and number of texts of each image; mean sentence vector, if asked for
     texts.jsonl               the captions and region phrases themselves, a line an image
     word_vectors.safetensors  vectors of the words that names, texts and queries use
     words.json                those words
@@ -54,6 +54,9 @@ class SceneGraphDataset:
             captions.
         caption_counts: (N,) captions with at least one known word.
         phrase_vectors, phrase_counts: the same for region phrases.
+        sentence_vectors: (N, C) as caption_vectors, but of a sentence encoder; None where none was asked for. Rows are
+            zero without captions, and only then: an image may have one whose captions hold no known word.
+        sentence_encoder: name of the encoder that made them.
     """
 
     image_ids: NDArray[np.str_]
@@ -73,6 +76,8 @@ class SceneGraphDataset:
     vocabulary: Vocabulary
     word_vectors: WordVectors
     manifest: dict[str, Any]
+    sentence_vectors: NDArray[np.float32] | None = None
+    sentence_encoder: str | None = None
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -153,6 +158,9 @@ def load_dataset(directory: Path) -> SceneGraphDataset:
             load_file(directory / "word_vectors.safetensors")["vectors"],
         ),
         manifest=manifest,
+        # Data sets from before there were sentence encoders lack both.
+        sentence_vectors=texts.get("sentence_vectors"),
+        sentence_encoder=manifest.get("sentence_encoder"),
     )
 
 
@@ -188,7 +196,8 @@ def _write(staging: Path, dataset: SceneGraphDataset, texts: Iterable[dict[str, 
     own = ("boxes", "attributes", "attribute_offsets", "widths", "heights", "split")
     save_file({**graphs, **{name: getattr(dataset, name) for name in own}}, staging / "graphs.safetensors")
     vectors = ("caption_vectors", "caption_counts", "phrase_vectors", "phrase_counts")
-    save_file({name: getattr(dataset, name) for name in vectors}, staging / "texts.safetensors")
+    sentences = {} if dataset.sentence_vectors is None else {"sentence_vectors": dataset.sentence_vectors}
+    save_file({**{name: getattr(dataset, name) for name in vectors}, **sentences}, staging / "texts.safetensors")
     save_file({"vectors": dataset.word_vectors.vectors}, staging / "word_vectors.safetensors")
     documents = {
         "images.json": {
@@ -204,7 +213,12 @@ def _write(staging: Path, dataset: SceneGraphDataset, texts: Iterable[dict[str, 
     with (staging / "texts.jsonl").open("w") as lines:
         lines.writelines(json.dumps(text) + "\n" for text in texts)
     checksums = {path.name: _sha256(path) for path in sorted(staging.iterdir())}
-    manifest = {**dataset.manifest, "format_version": FORMAT_VERSION, "sha256": checksums}
+    manifest = {
+        **dataset.manifest,
+        "sentence_encoder": dataset.sentence_encoder,
+        "format_version": FORMAT_VERSION,
+        "sha256": checksums,
+    }
     (staging / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     for path in staging.iterdir():
         path.chmod(0o644)  # safetensors writes files that only their owner can read

@@ -11,10 +11,12 @@ from model.word_vectors import WordVectors
 from tests.random_graphs import NAMES, random_graphs
 
 
-def small_dataset(directory: Path, images: int = 60, seed: int = 0) -> SceneGraphDataset:
+def small_dataset(directory: Path, images: int = 60, seed: int = 0, *, sentences: bool = False) -> SceneGraphDataset:
     """60 images, written and read back: 40 for training, 10 for validation, 10 for testing.
 
-    Captions speak of an image's objects; one in five training images has none.
+    Captions speak of an image's objects; one in five training images has none. With `sentences` the captions have
+    sentence vectors besides, of 6 numbers: a random projection of the caption vectors, so many similarities are
+    negative.
     """
     random = np.random.default_rng(seed)
     graphs = PackedGraphs.pack(random_graphs(images, seed))
@@ -31,6 +33,9 @@ def small_dataset(directory: Path, images: int = 60, seed: int = 0) -> SceneGrap
     split = np.zeros(images, np.int8)
     split[images * 2 // 3 :] = 1
     split[images * 5 // 6 :] = 2
+    sentence_vectors = (captions - captions[counts > 0].mean(axis=0)) @ random.normal(size=(8, 6)).astype(np.float32)
+    sentence_vectors *= 0.9 / np.linalg.norm(sentence_vectors, axis=1, keepdims=True)
+    sentence_vectors[counts == 0] = 0
     dataset = SceneGraphDataset(
         image_ids=np.array([str(100 + n) for n in range(images)]),
         graphs=graphs,
@@ -52,6 +57,8 @@ def small_dataset(directory: Path, images: int = 60, seed: int = 0) -> SceneGrap
             vectors,
         ),
         manifest={"settings": {"min_count": 1}},
+        sentence_vectors=sentence_vectors if sentences else None,
+        sentence_encoder="tiny" if sentences else None,
     )
     texts = ({"image_id": image_id, "captions": [], "phrases": []} for image_id in dataset.image_ids.tolist())
     save_dataset(directory, dataset, texts)

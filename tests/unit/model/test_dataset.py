@@ -67,6 +67,29 @@ def test_a_data_set_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert list(read_texts(tmp_path / "deep" / "out")) == TEXTS
 
 
+def test_sentence_vectors_and_the_name_of_their_encoder_come_back(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(1).random((2, 3), np.float32)
+    save_dataset(tmp_path, dataset(sentence_vectors=vectors, sentence_encoder="tiny"), TEXTS)
+
+    loaded = load_dataset(tmp_path)
+
+    assert loaded.sentence_vectors is not None
+    np.testing.assert_array_equal(loaded.sentence_vectors, vectors, strict=True)
+    assert loaded.sentence_encoder == "tiny"
+
+
+def test_a_data_set_from_before_there_were_sentence_encoders_still_loads(tmp_path: Path) -> None:
+    save_dataset(tmp_path, dataset(), TEXTS)
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    del manifest["sentence_encoder"]
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+
+    loaded = load_dataset(tmp_path)
+
+    assert manifest["format_version"] == 1
+    assert (loaded.sentence_vectors, loaded.sentence_encoder) == (None, None)
+
+
 def test_members_are_the_positions_of_a_split() -> None:
     assert [dataset().members(split).tolist() for split in ("train", "val", "test")] == [[0], [], [1]]
 
