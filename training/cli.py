@@ -102,6 +102,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run, from its last whole epoch.")
     ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Stop after this much training time, or after the recipe's epochs if that comes first. "
+            "Such a run cannot be repeated bit by bit.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train an encoder; curves: tensorboard --logdir RUN.
 
@@ -114,7 +122,7 @@ def train(
     console = Console()
     config = load_recipe(recipe, set_ or [])
     try:
-        state = run(config, load_dataset(dataset), out, resume=resume, console=console)
+        state = run(config, load_dataset(dataset), out, resume=resume, minutes=minutes, console=console)
     except KeyboardInterrupt:
         console.print(f"Interrupted. Go on from the last whole epoch with --resume into {out}.", soft_wrap=True)
         raise typer.Exit(130) from None

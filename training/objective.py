@@ -1,5 +1,6 @@
 """One training step's loss: a batch of anchors in, the mean loss of their triples out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,12 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.batch import PackedGraphs
-from model.encoder import SceneGraphEncoder
 from model.vocabulary import UNKNOWN_ID
 from training.config import TrainingConfig
 from training.losses import infonce_loss, preference, ranking_excess, ranking_loss, triplet_loss
 from training.samplers import SAMPLERS
 from training.similarity import CaptionSimilarity
+
+Encode = Callable[[PackedGraphs], Tensor]
+"""N graphs to their embeddings with gradient, (N, D): how a loss reaches the encoder, wherever its parts run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,12 @@ class TripleObjective:
         self.sample = SAMPLERS[config.sampler]
 
     def __call__(
-        self, encoder: SceneGraphEncoder, anchors: Tensor, generator: torch.Generator, random: np.random.Generator
+        self, encode: Encode, anchors: Tensor, generator: torch.Generator, random: np.random.Generator
     ) -> StepLoss:
         """Loss of one triple per anchor.
 
         Args:
-            encoder: in training mode.
+            encode: embeds graphs with an encoder in training mode.
             anchors: positions of graphs. Shape (B,).
             generator: draws positives and negatives, on the device of the similarities.
             random: hides names (see `hide_names`).
@@ -54,10 +57,7 @@ class TripleObjective:
         positives, negatives = self.sample(anchors, self.similarity, generator)
         chosen = torch.cat([anchors, positives, negatives]).cpu().numpy()
         graphs = hide_names(self.graphs.select(chosen), self.config.unknown_rate, random)
-        batch = graphs.to_batch().to(anchors.device)
-        with torch.autocast(anchors.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            embeddings = encoder(batch)
-        anchor, positive, negative = embeddings.chunk(3)
+        anchor, positive, negative = encode(graphs).chunk(3)
         return self._loss(
             torch.linalg.vecdot(anchor, positive),
             torch.linalg.vecdot(anchor, negative),

@@ -55,10 +55,11 @@ class TrainingProgress:
             for name, value in figures.items()
             if name in ("val_row_kendall_tau", "val_recall_at_1")
         )
+        notes = ("" if figures["complete"] else "  cut short") + ("  best" if best else "")
         self.bar.update(self.task, completed=epoch * self.anchors)
         self.console.print(
             f"epoch {epoch}/{self.epochs}  loss {figures['loss']:.4f}  excess {figures['excess_loss']:.5f}"
-            f"{validation}  {figures['graphs_per_second']:,.0f} graphs/s{'  best' if best else ''}",
+            f"{validation}  {figures['graphs_per_second']:,.0f} graphs/s{notes}",
             highlight=False,
             soft_wrap=True,
         )

@@ -24,7 +24,7 @@ class RunState:
     Args:
         config: the recipe's values.
         dataset: fingerprint of the data set.
-        history: one record of figures per finished epoch.
+        history: one record of figures per finished epoch, also of one that a time budget cut short.
         best_epoch: the epoch (from 1) of the best validation score so far; 0 before the first.
         best_score: that score.
     """
@@ -39,6 +39,11 @@ class RunState:
     def epoch(self) -> int:
         """Finished epochs."""
         return len(self.history)
+
+    @property
+    def seconds(self) -> float:
+        """Training time of all epochs so far, without validation and writing. Units: seconds."""
+        return sum(epoch.get("seconds", 0.0) for epoch in self.history)
 
 
 def save_state(run: Path, state: RunState, encoder: SceneGraphEncoder, optimizer: torch.optim.Optimizer) -> None:

@@ -9,9 +9,9 @@ RUN/training_state.safetensors  what --resume goes on from
 
 import json
 import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Final
 
 import numpy as np
@@ -21,13 +21,14 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from model.atomic import write_atomically
+from model.batch import PackedGraphs
 from model.checkpoint import save_checkpoint
 from model.dataset import SceneGraphDataset
 from model.encoder import SceneGraphEncoder
 from model.errors import ConfigError, DataError
 from training.config import TrainingConfig
 from training.initial import new_encoder
-from training.objective import StepLoss, TripleObjective
+from training.objective import Encode, StepLoss, TripleObjective
 from training.progress import TrainingProgress
 from training.run_state import RunState, has_state, load_state, restore, save_state
 from training.similarity import CaptionSimilarity, supervised_images
@@ -44,24 +45,35 @@ def train(
     out: Path,
     *,
     resume: bool = False,
+    minutes: float | None = None,
     console: Console | None = None,
 ) -> RunState:
     """Train an encoder on the captioned images of a data set.
+
+    Without `minutes` the same recipe and data give the same weights on a CPU, bit by bit. A time budget gives that up:
+    where it ends depends on the machine.
 
     Args:
         config: the recipe.
         dataset: the data set.
         out: the run directory; new, or with `resume` that of an interrupted run.
         resume: go on from the last finished epoch; the weights come out as if there had been no interruption.
+        minutes: stop after this much training time, that of earlier epochs of a resumed run included, validation and
+            writing not; even within an epoch, which is then validated and saved like any other. A run resumed with
+            more time goes on with the next epoch.
         console: where progress is shown.
 
     Returns:
-        The final state, with the history.
+        The final state, with the history: losses, validation scores, `seconds` of training, and `complete`, which is 0
+        for an epoch that the time budget cut short.
 
     Raises:
         DataError: too few captioned training images, an `out` that is in use, or nothing to resume.
-        ConfigError: no such device, a resumed run with other values, or a loss that is not finite.
+        ConfigError: no such device, a resumed run with other values, no time, or a loss that is not finite.
     """
+    if minutes is not None and not minutes > 0:
+        raise ConfigError(f"a time budget of {minutes} minutes leaves no time to train; give more, or leave it out")
+    budget = math.inf if minutes is None else 60 * minutes
     device = choose_device(config.device)
     objective = _objective(config, dataset, device)
     encoder = new_encoder(config, dataset).to(device)
@@ -76,10 +88,16 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     _write_json(out / "run.json", _description(config, dataset, device))
 
+    encode = _encode(encoder, device, config)
     progress = TrainingProgress(console or Console(quiet=True), config.epochs, len(objective.graphs))
     with progress, SummaryWriter(str(out / "tensorboard"), purge_step=state.epoch + 1) as board:
         for epoch in range(state.epoch + 1, config.epochs + 1):
-            figures = _train_epoch(encoder, optimizer, objective, epoch=epoch, progress=progress)
+            if state.seconds >= budget:
+                break
+            encoder.train()
+            figures = _train_epoch(
+                encode, optimizer, objective, epoch=epoch, seconds=budget - state.seconds, progress=progress
+            )
             figures |= validate(encoder, dataset, config)
             state.history.append(figures)
             for name, value in figures.items():
@@ -123,27 +141,39 @@ def _objective(config: TrainingConfig, dataset: SceneGraphDataset, device: torch
     return TripleObjective(config, dataset.graphs.select(members), similarity)
 
 
+def _encode(encoder: SceneGraphEncoder, device: torch.device, config: TrainingConfig) -> Encode:
+    """How the objective reaches the encoder."""
+
+    def encode(graphs: PackedGraphs) -> Tensor:
+        batch = graphs.to_batch().to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            embeddings: Tensor = encoder(batch)
+        return embeddings
+
+    return encode
+
+
 def _train_epoch(
-    encoder: SceneGraphEncoder,
+    encode: Encode,
     optimizer: torch.optim.Optimizer,
     objective: TripleObjective,
     *,
     epoch: int,
+    seconds: float,
     progress: TrainingProgress,
 ) -> dict[str, float]:
-    """Take each image once as the anchor; the figures are means over the epoch."""
-    encoder.train()
+    """Take each image once as the anchor, as far as the time reaches; the figures are means over the epoch."""
     config = objective.config
     random = np.random.default_rng([config.seed, epoch])
     device = objective.similarity.vectors.device
     generator = torch.Generator(device).manual_seed(int(random.integers(2**63)))
     clamped_before = int(objective.similarity.clamped)
-    started = time.perf_counter()
+    started = perf_counter()
     total = torch.zeros(2, dtype=torch.float64, device=device)
     anchors_done = 0
     for step, anchors in enumerate(_anchor_batches(len(objective.graphs), config.batch_size, random)):
         anchors = anchors.to(device)  # noqa: PLW2901 (the same anchors, elsewhere)
-        step_loss = objective(encoder, anchors, generator, random)
+        step_loss = objective(encode, anchors, generator, random)
         optimizer.zero_grad(set_to_none=True)
         step_loss.loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
         optimizer.step()
@@ -151,14 +181,19 @@ def _train_epoch(
         anchors_done += len(anchors)
         if step % _FIGURES_EVERY == 0:
             loss, excess = (total / anchors_done).tolist()
-            progress.step(epoch, anchors_done, loss, excess, 3 * anchors_done / (time.perf_counter() - started))
+            progress.step(epoch, anchors_done, loss, excess, 3 * anchors_done / (perf_counter() - started))
+        if perf_counter() - started >= seconds:
+            break
     loss, excess = (total / anchors_done).tolist()
     if not math.isfinite(loss):
         raise ConfigError(f"the loss is {loss} in epoch {epoch}; begin a new run with a lower --set learning_rate=...")
+    spent = perf_counter() - started
     return {
         "loss": loss,
         "excess_loss": excess,
-        "graphs_per_second": 3 * anchors_done / (time.perf_counter() - started),
+        "seconds": spent,
+        "complete": float(anchors_done == len(objective.graphs)),
+        "graphs_per_second": 3 * anchors_done / spent,
         "clamped_similarities": float(int(objective.similarity.clamped) - clamped_before),
     }
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from model.batch import PackedGraphs
 from model.checkpoint import load_checkpoint
 from model.dataset import SceneGraphDataset
 from model.errors import ConfigError, DataError
@@ -80,7 +81,7 @@ def test_an_interrupted_run_resumed_gives_the_same_weights(
     for which in ("last", "best"):
         assert_same_weights(weights(tmp_path / "whole", which), weights(tmp_path / "resumed", which))
     untimed = [
-        [{k: v for k, v in epoch.items() if k != "graphs_per_second"} for epoch in run.history]
+        [{k: v for k, v in epoch.items() if k not in ("graphs_per_second", "seconds")} for epoch in run.history]
         for run in (whole, resumed)
     ]
     assert untimed[0] == untimed[1]
@@ -100,6 +101,50 @@ def test_a_run_interrupted_in_its_first_epoch_resumes_from_the_start(
 def test_a_finished_run_goes_on_for_more_epochs(dataset: SceneGraphDataset, tmp_path: Path) -> None:
     train(config("epochs=1"), dataset, tmp_path / "run")
     assert train(config("epochs=3"), dataset, tmp_path / "run", resume=True).epoch == 3
+
+
+class Clock:
+    """A clock on which a step takes a minute: each step reads it once at its end, and now and then for the bar."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.minutes = 0
+        adam_step = torch.optim.Adam.step
+
+        def step(adam: torch.optim.Adam) -> None:
+            self.minutes += 1
+            adam_step(adam)
+
+        monkeypatch.setattr(torch.optim.Adam, "step", step)
+        monkeypatch.setattr("training.trainer.perf_counter", lambda: 60.0 * self.minutes)
+
+
+def test_a_time_budget_ends_a_run_within_an_epoch_and_more_time_goes_on_with_the_next(
+    dataset: SceneGraphDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    cut = train(config("epochs=9"), dataset, tmp_path / "run", minutes=6)  # four steps an epoch
+    assert [(epoch["seconds"], epoch["complete"]) for epoch in cut.history] == [(240, 1), (120, 0)]
+    assert load_checkpoint(tmp_path / "run" / "last").metadata["epoch"] == 2
+    assert "val_row_kendall_tau" in cut.history[1]
+
+    assert train(config("epochs=9"), dataset, tmp_path / "run", minutes=6, resume=True).history == cut.history
+    assert clock.minutes == 6
+    longer = train(config("epochs=9"), dataset, tmp_path / "run", minutes=11, resume=True)
+    assert longer.history[:2] == cut.history
+    assert [(epoch["seconds"], epoch["complete"]) for epoch in longer.history[2:]] == [(240, 1), (60, 0)]
+    assert longer.seconds == 660
+    assert train(config("epochs=5"), dataset, tmp_path / "run", minutes=60, resume=True).epoch == 5
+
+
+def test_a_time_budget_that_is_not_used_up_changes_nothing(dataset: SceneGraphDataset, tmp_path: Path) -> None:
+    train(config("epochs=1"), dataset, tmp_path / "a")
+    train(config("epochs=1"), dataset, tmp_path / "b", minutes=600)
+    assert_same_weights(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
+def test_no_time_is_a_clear_error(dataset: SceneGraphDataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="leaves no time"):
+        train(config(), dataset, tmp_path / "run", minutes=0)
 
 
 def test_a_run_in_use_is_not_overwritten(dataset: SceneGraphDataset, tmp_path: Path) -> None:
@@ -124,10 +169,15 @@ def test_every_loss_falls_with_every_sampler(loss: str, sampler: str, dataset: S
     members, captions = supervised_images(dataset, "train", "captions")
     objective = TripleObjective(recipe, dataset.graphs.select(members), CaptionSimilarity(torch.from_numpy(captions)))
     encoder = new_encoder(recipe, dataset).train()
+
+    def encode(graphs: PackedGraphs) -> torch.Tensor:
+        embeddings: torch.Tensor = encoder(graphs.to_batch())
+        return embeddings
+
     optimizer = torch.optim.Adam(encoder.parameters(), lr=0.01)
     excesses = []
     for _ in range(30):  # the same triples again and again: the Probability sampler's own noise would hide the fall
-        step = objective(encoder, torch.arange(16), torch.Generator().manual_seed(0), np.random.default_rng(0))
+        step = objective(encode, torch.arange(16), torch.Generator().manual_seed(0), np.random.default_rng(0))
         optimizer.zero_grad()
         step.loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
         optimizer.step()
