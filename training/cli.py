@@ -119,12 +119,16 @@ def train(
     from training.config import load_recipe
     from training.trainer import train as run
 
-    console = Console()
+    console = Console(quiet=not is_first())
     config = load_recipe(recipe, set_ or [])
     try:
+
+    On several GPUs: torchrun --nproc-per-node 4 $(which scenerank) train dataset --out run; batch_size stays that of
+    all GPUs together, so the result does not depend on their number.
         state = run(config, load_dataset(dataset), out, resume=resume, minutes=minutes, console=console)
     except KeyboardInterrupt:
         console.print(f"Interrupted. Go on from the last whole epoch with --resume into {out}.", soft_wrap=True)
+    from training.distributed import is_first
         raise typer.Exit(130) from None
     console.print(
         f"Best epoch {state.best_epoch} of {state.epoch}: {out / 'best'}; curves: tensorboard --logdir {out}",

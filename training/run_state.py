@@ -40,6 +40,12 @@ class RunState:
         """Finished epochs."""
         return len(self.history)
 
+    def add(self, figures: dict[str, float], primary: str) -> None:
+        """Add a finished epoch's figures; without the primary one the last epoch is the best there is to be had."""
+        self.history.append(figures)
+        if figures.get(primary, float("inf")) > self.best_score or primary not in figures:
+            self.best_epoch, self.best_score = self.epoch, figures.get(primary, 0.0)
+
     @property
     def seconds(self) -> float:
         """Training time of all epochs so far, without validation and writing. Units: seconds."""

@@ -1,36 +1,28 @@
-"""The training loop: from a data set and a recipe to a run directory.
+"""The training loop: from a data set and a recipe to a run directory (`training.run_directory` says what is in it)."""
 
-RUN/run.json                    recipe, data set, versions
-RUN/best/, RUN/last/            checkpoints: of the best validation score, and of the last epoch
-RUN/metrics.json                figures of each epoch
-RUN/tensorboard/                the same as curves
-RUN/training_state.safetensors  what --resume goes on from
-"""
-
-import json
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
-from model.atomic import write_atomically
-from model.batch import PackedGraphs
-from model.checkpoint import save_checkpoint
 from model.dataset import SceneGraphDataset
 from model.encoder import SceneGraphEncoder
 from model.errors import ConfigError, DataError
 from training.config import TrainingConfig
+from training.distributed import joined, own_device
+from training.encoding import GraphEncoding
 from training.initial import new_encoder
-from training.objective import Encode, StepLoss, TripleObjective
+from training.objective import StepLoss, TripleObjective
 from training.progress import TrainingProgress
-from training.run_state import RunState, has_state, load_state, restore, save_state
+from training.run_directory import RunDirectory
+from training.run_state import RunState, has_state, load_state, restore
 from training.similarity import CaptionSimilarity, supervised_images
 from training.validation import PRIMARY, validate
 
@@ -63,6 +55,8 @@ def train(
             more time goes on with the next epoch.
         console: where progress is shown.
 
+    Under `torchrun` all processes call it together; only the first one validates, writes and shows progress.
+
     Returns:
         The final state, with the history: losses, validation scores, `seconds` of training, and `complete`, which is 0
         for an epoch that the time budget cut short.
@@ -73,43 +67,31 @@ def train(
     """
     if minutes is not None and not minutes > 0:
         raise ConfigError(f"a time budget of {minutes} minutes leaves no time to train; give more, or leave it out")
-    budget = math.inf if minutes is None else 60 * minutes
-    device = choose_device(config.device)
-    objective = _objective(config, dataset, device)
-    encoder = new_encoder(config, dataset).to(device)
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate)
-    state = RunState(config=config.to_json(), dataset=dataset.fingerprint)
-    if resume and not (out / "run.json").is_file():
-        raise DataError(f"{out} is not a training run, so there is nothing to resume; leave --resume out")
-    if resume and has_state(out):
-        state = _resume(out, state, encoder, optimizer)
-    elif not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} is in use; go on with --resume, or name another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    _write_json(out / "run.json", _description(config, dataset, device))
-
-    encode = _encode(encoder, device, config)
-    progress = TrainingProgress(console or Console(quiet=True), config.epochs, len(objective.graphs))
-    with progress, SummaryWriter(str(out / "tensorboard"), purge_step=state.epoch + 1) as board:
-        for epoch in range(state.epoch + 1, config.epochs + 1):
-            if state.seconds >= budget:
-                break
-            encoder.train()
-            figures = _train_epoch(
-                encode, optimizer, objective, epoch=epoch, seconds=budget - state.seconds, progress=progress
-            )
-            figures |= validate(encoder, dataset, config)
-            state.history.append(figures)
-            for name, value in figures.items():
-                board.add_scalar(name, value, epoch)
-            # Without validation images the last epoch is the best there is to be had.
-            if figures.get(PRIMARY, float("inf")) > state.best_score or PRIMARY not in figures:
-                state.best_epoch, state.best_score = epoch, figures.get(PRIMARY, 0.0)
-                _save(out / "best", encoder, dataset, state)
-            _save(out / "last", encoder, dataset, state)
-            _write_json(out / "metrics.json", state.history)
-            save_state(out, state, encoder, optimizer)
-            progress.epoch_done(epoch, figures, best=state.best_epoch == epoch)
+    device = choose_device(own_device(config.device))
+    with joined(device) as processes:
+        objective = _objective(config, dataset, device)
+        encoder = new_encoder(config, dataset).to(device)
+        optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate)
+        state = _begin(out, RunState(config=config.to_json(), dataset=dataset.fingerprint), encoder, optimizer, resume)
+        processes.wait()  # every process has seen `out` as it was before the first one writes
+        run = RunDirectory(out, config, dataset, device, finished=state.epoch) if processes.first else None
+        shown = console if console is not None and processes.first else Console(quiet=True)
+        progress = TrainingProgress(shown, config.epochs, len(objective.graphs))
+        encode = GraphEncoding(encoder, device, config.precision, processes)
+        with progress, run or nullcontext():
+            for epoch in range(state.epoch + 1, config.epochs + 1):
+                if minutes is not None and processes.agree(state.seconds >= 60 * minutes, device):
+                    break
+                encoder.train()
+                left = None if minutes is None else 60 * minutes - state.seconds
+                figures = _train_epoch(encode, optimizer, objective, epoch=epoch, seconds=left, progress=progress)
+                if run is not None:
+                    figures |= validate(encoder, dataset, config)
+                state.add(figures, PRIMARY)
+                if run is not None:
+                    run.epoch_done(state, encoder, optimizer)
+                progress.epoch_done(epoch, figures, best=state.best_epoch == epoch)
+        processes.wait()  # the first one is done with its files
     return state
 
 
@@ -141,38 +123,25 @@ def _objective(config: TrainingConfig, dataset: SceneGraphDataset, device: torch
     return TripleObjective(config, dataset.graphs.select(members), similarity)
 
 
-def _encode(encoder: SceneGraphEncoder, device: torch.device, config: TrainingConfig) -> Encode:
-    """How the objective reaches the encoder."""
-
-    def encode(graphs: PackedGraphs) -> Tensor:
-        batch = graphs.to_batch().to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            embeddings: Tensor = encoder(batch)
-        return embeddings
-
-    return encode
-
-
 def _train_epoch(
-    encode: Encode,
+    encode: GraphEncoding,
     optimizer: torch.optim.Optimizer,
     objective: TripleObjective,
     *,
     epoch: int,
-    seconds: float,
+    seconds: float | None,
     progress: TrainingProgress,
 ) -> dict[str, float]:
     """Take each image once as the anchor, as far as the time reaches; the figures are means over the epoch."""
     config = objective.config
     random = np.random.default_rng([config.seed, epoch])
-    device = objective.similarity.vectors.device
-    generator = torch.Generator(device).manual_seed(int(random.integers(2**63)))
-    clamped_before = int(objective.similarity.clamped)
+    generator = torch.Generator(encode.device).manual_seed(int(random.integers(2**63)))
+    clamped_before, graphs_before = int(objective.similarity.clamped), encode.graphs
     started = perf_counter()
-    total = torch.zeros(2, dtype=torch.float64, device=device)
+    total = torch.zeros(2, dtype=torch.float64, device=encode.device)
     anchors_done = 0
     for step, anchors in enumerate(_anchor_batches(len(objective.graphs), config.batch_size, random)):
-        anchors = anchors.to(device)  # noqa: PLW2901 (the same anchors, elsewhere)
+        anchors = anchors.to(encode.device)  # noqa: PLW2901 (the same anchors, elsewhere)
         step_loss = objective(encode, anchors, generator, random)
         optimizer.zero_grad(set_to_none=True)
         step_loss.loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
@@ -181,8 +150,9 @@ def _train_epoch(
         anchors_done += len(anchors)
         if step % _FIGURES_EVERY == 0:
             loss, excess = (total / anchors_done).tolist()
-            progress.step(epoch, anchors_done, loss, excess, 3 * anchors_done / (perf_counter() - started))
-        if perf_counter() - started >= seconds:
+            speed = (encode.graphs - graphs_before) / (perf_counter() - started)
+            progress.step(epoch, anchors_done, loss, excess, speed)
+        if seconds is not None and encode.processes.agree(perf_counter() - started >= seconds, encode.device):
             break
     loss, excess = (total / anchors_done).tolist()
     if not math.isfinite(loss):
@@ -193,7 +163,7 @@ def _train_epoch(
         "excess_loss": excess,
         "seconds": spent,
         "complete": float(anchors_done == len(objective.graphs)),
-        "graphs_per_second": 3 * anchors_done / spent,
+        "graphs_per_second": (encode.graphs - graphs_before) / spent,
         "clamped_similarities": float(int(objective.similarity.clamped) - clamped_before),
     }
 
@@ -208,7 +178,18 @@ def _figures(step_loss: StepLoss) -> Tensor:
     return torch.stack([step_loss.loss.detach(), step_loss.excess]).double()
 
 
-def _resume(out: Path, fresh: RunState, encoder: SceneGraphEncoder, optimizer: torch.optim.Optimizer) -> RunState:
+def _begin(
+    out: Path, fresh: RunState, encoder: SceneGraphEncoder, optimizer: torch.optim.Optimizer, resume: bool
+) -> RunState:
+    """The state that the run begins with: its last one if it is resumed, with weights and moments put back."""
+    if not resume:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise DataError(f"{out} is in use; go on with --resume, or name another --out")
+        return fresh
+    if not (out / "run.json").is_file():
+        raise DataError(f"{out} is not a training run, so there is nothing to resume; leave --resume out")
+    if not has_state(out):
+        return fresh
     state, tensors = load_state(out)
     if state.dataset != fresh.dataset:
         raise DataError(f"{out} was trained on other data; resume with the data set it began with")
@@ -222,32 +203,3 @@ def _resume(out: Path, fresh: RunState, encoder: SceneGraphEncoder, optimizer: t
     restore(tensors, encoder, optimizer)
     state.config = fresh.config
     return state
-
-
-def _save(directory: Path, encoder: SceneGraphEncoder, dataset: SceneGraphDataset, state: RunState) -> None:
-    save_checkpoint(
-        directory,
-        encoder=encoder,
-        vocabulary=dataset.vocabulary,
-        word_vectors=dataset.word_vectors,
-        metadata={
-            "config": state.config,
-            "dataset": state.dataset,
-            "epoch": state.epoch,
-            "figures": state.history[-1],
-        },
-    )
-
-
-def _description(config: TrainingConfig, dataset: SceneGraphDataset, device: torch.device) -> dict[str, Any]:
-    return {
-        "format_version": 1,
-        "config": config.to_json(),
-        "dataset": {"fingerprint": dataset.fingerprint, "images": len(dataset)},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "torch": torch.__version__,
-    }
-
-
-def _write_json(path: Path, document: object) -> None:
-    write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())

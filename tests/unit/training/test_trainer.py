@@ -104,7 +104,7 @@ def test_a_finished_run_goes_on_for_more_epochs(dataset: SceneGraphDataset, tmp_
 
 
 class Clock:
-    """A clock on which a step takes a minute: each step reads it once at its end, and now and then for the bar."""
+    """A clock on which a training step takes a minute, and nothing else takes any time."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.minutes = 0
