@@ -10,10 +10,18 @@ from model.batch import GraphBatch, PackedGraphs
 from model.encoder import SceneGraphEncoder
 from model.vocabulary import IMAGE_ID, Vocabulary
 from model.word_vectors import WordVectors
+from training.evaluation.similarities import Rows, unit_rows
 
 
 class Embedder(Protocol):
-    """Anything that turns a batch of (partial) graphs into one vector each."""
+    """Anything that turns a batch of (partial) graphs into one vector each, dense or sparse."""
+
+    def __call__(self, batch: GraphBatch) -> Rows:
+        """Shapes: N graphs -> (N, D)."""
+
+
+class DenseEmbedder(Protocol):
+    """An embedder whose vectors are dense, so that others can be computed from them."""
 
     def __call__(self, batch: GraphBatch) -> NDArray[np.float32]:
         """Shapes: N graphs -> (N, D)."""
@@ -66,6 +74,21 @@ class NodeMean:
         return unit_rows(total)
 
 
+class SideBySide:
+    """Several vectors in one: similarities of the whole are the weighted sum of those of the parts.
+
+    Args:
+        parts: embedders of unit vectors, each with its weight; a part is scaled by the weight's square root.
+    """
+
+    def __init__(self, *parts: tuple[DenseEmbedder, float]) -> None:
+        self.parts = parts
+
+    def __call__(self, batch: GraphBatch) -> NDArray[np.float32]:
+        """Shapes: N graphs -> (N, sum of D)."""
+        return np.concatenate([embed(batch) * np.float32(np.sqrt(weight)) for embed, weight in self.parts], axis=1)
+
+
 def word_vector_mean(vocabulary: Vocabulary, word_vectors: WordVectors) -> NodeMean:
     """The mean of the object names' word vectors."""
     return NodeMean(word_vectors.means(vocabulary.objects)[0])
@@ -78,9 +101,3 @@ def tf_idf_bag(vocabulary: Vocabulary, training: PackedGraphs) -> NodeMean:
     document_frequency = np.bincount(once[1], minlength=len(vocabulary.objects))
     idf = np.log(max(len(training), 1) / np.maximum(document_frequency, 1))
     return NodeMean(np.diag(idf).astype(np.float32))
-
-
-def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of length 1; a row of zeros stays."""
-    lengths: NDArray[np.float32] = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return rows / lengths

@@ -1,7 +1,7 @@
-"""Both evaluations of Maheshwari et al. 2021, for an encoder and for the untrained baselines beside it."""
+"""Both evaluations of Maheshwari et al. 2021, for an encoder and for the baselines beside it."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,19 +11,17 @@ from model.batch import PackedGraphs
 from model.checkpoint import Checkpoint
 from model.dataset import SceneGraphDataset, Split
 from model.errors import DataError
-from training.evaluation.baselines import (
-    Embedder,
-    EncoderEmbedder,
-    NormalFeatures,
-    tf_idf_bag,
-    word_vector_mean,
-)
+from model.resolution import NameResolver
+from training.config import Supervision
+from training.evaluation.baselines import Embedder, EncoderEmbedder
 from training.evaluation.correlation import agreement_with_captions
-from training.evaluation.partial_graphs import Reading, partial_batches
+from training.evaluation.methods import linear_baselines, untrained_baselines
+from training.evaluation.partial_graphs import Reading, gallery_batches, partial_batches
 from training.evaluation.retrieval import retrieval_scores
+from training.evaluation.similarities import Rows, stack
 from training.similarity import supervised_images
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 ENCODER: Final = "encoder"
 
 REMOVALS: Final[tuple[tuple[Reading, tuple[float, ...]], ...]] = (
@@ -32,11 +30,72 @@ REMOVALS: Final[tuple[tuple[Reading, tuple[float, ...]], ...]] = (
 )
 """How much is removed: M = 1 .. 20 as in the paper's Figure 4 (M = 12 in its Table 3), and shares of relationships."""
 
-METHODS: Final = 4
-"""The encoder and three baselines."""
+Scores = dict[str, Any]
+"""What a method scored, as JSON: agreement, agreement_sentences (each {} without captions), and retrieval, a list of
+reading, removal and scores."""
 
-STEPS: Final = sum(len(removals) for _, removals in REMOVALS) + 1
-"""Steps of progress per method."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """What all methods of a report are scored on.
+
+    Args:
+        members: positions of the images in their data set. Shape (N,).
+        graphs: their scene graphs, in the data set's numbers.
+        captions: which of the N images have captions, and their mean caption vectors. Shapes (C,) and (C, D).
+        sentences: the same in the vectors of a sentence encoder, if the data set has them.
+        split: which images these are.
+        seed: decides which edges the queries lose, the same ones for every method.
+    """
+
+    members: NDArray[np.int64]
+    graphs: PackedGraphs
+    captions: tuple[NDArray[np.int64], NDArray[np.float32]]
+    sentences: tuple[NDArray[np.int64], NDArray[np.float32]] | None
+    split: Split
+    seed: int
+
+    @classmethod
+    def of_split(cls, dataset: SceneGraphDataset, split: Split, seed: int) -> "Benchmark":
+        """The images of a split.
+
+        Raises:
+            DataError: they are fewer than three.
+        """
+        members = dataset.members(split)
+        if len(members) < 3:
+            raise DataError(
+                f"the {split} split has {len(members)} images; name another --split or prepare one with more"
+            )
+        return cls._of_members(dataset, members, split, seed)
+
+    @classmethod
+    def of_all(cls, dataset: SceneGraphDataset, split: Split, seed: int) -> "Benchmark":
+        """The images of a split, or all of them where it has fewer than three: a data set made for testing alone."""
+        members = dataset.members(split)
+        return cls._of_members(dataset, members if len(members) >= 3 else np.arange(len(dataset)), split, seed)
+
+    @classmethod
+    def _of_members(
+        cls, dataset: SceneGraphDataset, members: NDArray[np.int64], split: Split, seed: int
+    ) -> "Benchmark":
+        def supervision(name: Supervision) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            images, vectors = supervised_images(dataset, split, name)
+            return np.searchsorted(members, images), vectors
+
+        return cls(
+            members=members,
+            graphs=dataset.graphs.select(members),
+            captions=supervision("captions"),
+            sentences=None if dataset.sentence_vectors is None else supervision("sentences"),
+            split=split,
+            seed=seed,
+        )
+
+    def numbered_for(self, resolver: NameResolver, dataset: SceneGraphDataset) -> PackedGraphs:
+        """The graphs in the numbers of another vocabulary; names it does not know are found as in a query."""
+        objects, predicates = resolver.renumber(dataset.vocabulary)
+        return replace(self.graphs, objects=objects[self.graphs.objects], predicates=predicates[self.graphs.predicates])
 
 
 def evaluate(
@@ -45,81 +104,103 @@ def evaluate(
     *,
     split: Split,
     seed: int,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str, int], None] = lambda _name, _methods: None,
 ) -> dict[str, Any]:
-    """Agreement with captions and retrieval with incomplete queries.
+    """Agreement with captions and retrieval with incomplete queries, for an encoder and every baseline.
 
     Args:
         checkpoint: the encoder; names of the data set that it does not know are resolved as in a query.
         dataset: where the images come from.
         split: which of them. Those with captions take part in the first evaluation, all in the second.
         seed: decides which edges are removed; the same ones for every method.
-        progress: called with a method's name after each step.
+        progress: called with the name of a method before it is scored, and how many methods there are.
 
     Returns:
-        A JSON document: protocol; agreement, scores by method; retrieval, a list of reading, removal, method, scores.
+        A JSON document: protocol; agreement, scores by method, and agreement_sentences, the same against the vectors
+        of a sentence encoder if the data set has them; retrieval, a list of reading, removal, method, scores.
 
     Raises:
         DataError: the split has fewer than three images.
     """
-    members = dataset.members(split)
-    if len(members) < 3:
-        raise DataError(f"the {split} split has {len(members)} images; name another --split or prepare one with more")
-    with_captions, captions = supervised_images(dataset, split, "captions")
-    known = dataset.graphs.select(members)
-    objects, predicates = checkpoint.resolver.renumber(dataset.vocabulary)
-    graphs = {ENCODER: replace(known, objects=objects[known.objects], predicates=predicates[known.predicates])}
-    methods: dict[str, Embedder] = {
-        ENCODER: EncoderEmbedder(checkpoint.encoder),
-        "normal features": NormalFeatures(dataset.word_vectors.dimension, np.random.default_rng(seed)),
-        "mean of object names' word vectors": word_vector_mean(dataset.vocabulary, dataset.word_vectors),
-        "tf-idf bag of objects": tf_idf_bag(dataset.vocabulary, dataset.graphs.select(dataset.members("train"))),
+    benchmark = Benchmark.of_split(dataset, split, seed)
+    methods: dict[str, tuple[Embedder, PackedGraphs]] = {
+        ENCODER: (EncoderEmbedder(checkpoint.encoder), benchmark.numbered_for(checkpoint.resolver, dataset))
     }
-
-    agreement: dict[str, dict[str, float]] = {}
-    retrieval: list[dict[str, Any]] = []
-    for name, embedder in methods.items():
-        own_graphs = graphs.get(name, known)
-        gallery = _embed(embedder, own_graphs, "relationships", 0, seed)
-        if len(with_captions) >= 3:
-            rows = np.searchsorted(members, with_captions)
-            agreement[name] = agreement_with_captions(gallery[rows], captions)
-        progress(name)
-        for reading, removals in REMOVALS:
-            for removal in removals:
-                queries = _embed(embedder, own_graphs, reading, removal, seed)
-                scores = retrieval_scores(queries, gallery)
-                retrieval.append({"reading": reading, "removal": removal, "method": name, **scores})
-                progress(name)
+    for name, baseline in (untrained_baselines(dataset, seed) | linear_baselines(dataset)).items():
+        methods[name] = (baseline, benchmark.graphs)
+    scores: dict[str, Scores] = {}
+    for name, (embedder, graphs) in methods.items():
+        progress(name, len(methods))
+        scores[name] = score(embedder, graphs, benchmark)
     return {
         "format_version": FORMAT_VERSION,
-        "protocol": _protocol(checkpoint, dataset, known, split=split, seed=seed, captioned=len(with_captions)),
-        "agreement": agreement,
-        "retrieval": retrieval,
+        "protocol": protocol(dataset, benchmark) | {"checkpoint": checkpoint.digest, "training": checkpoint.metadata},
+        "agreement": {name: one["agreement"] for name, one in scores.items() if one["agreement"]},
+        "agreement_sentences": {
+            name: one["agreement_sentences"] for name, one in scores.items() if one["agreement_sentences"]
+        },
+        "retrieval": [
+            {"reading": row["reading"], "removal": row["removal"], "method": name, **row}
+            for name, one in scores.items()
+            for row in one["retrieval"]
+        ],
     }
 
 
-def _embed(
-    embedder: Embedder, graphs: PackedGraphs, reading: Reading, removal: float, seed: int
-) -> NDArray[np.float32]:
-    """Embeddings of graphs that lost edges, which depend on the arguments alone: all methods get the same queries."""
-    random = np.random.default_rng([seed, round(removal * 100), reading == "all_edges"])
-    return np.concatenate([embedder(batch) for batch in partial_batches(graphs, reading, removal, random)])
+def score(embedder: Embedder, graphs: PackedGraphs, benchmark: Benchmark) -> Scores:
+    """Both evaluations of one method.
+
+    Args:
+        embedder: the method.
+        graphs: the benchmark's graphs in the numbers that the method reads.
+        benchmark: what is compared with.
+    """
+    gallery = stack(embedder(batch) for batch in gallery_batches(graphs))
+    retrieval = [
+        {
+            "reading": reading,
+            "removal": removal,
+            **retrieval_scores(_queries(embedder, graphs, reading, removal, benchmark.seed), gallery),
+        }
+        for reading, removals in REMOVALS
+        for removal in removals
+    ]
+    return score_agreement(gallery, benchmark) | {"retrieval": retrieval}
 
 
-def _protocol(
-    checkpoint: Checkpoint, dataset: SceneGraphDataset, graphs: PackedGraphs, *, split: Split, seed: int, captioned: int
-) -> dict[str, Any]:
-    edges = graphs.object_counts + graphs.relationship_counts
+def score_agreement(embeddings: Rows, benchmark: Benchmark) -> Scores:
+    """The first evaluation alone, of vectors that may come from anywhere. Shapes: (N, D)."""
+
+    def agreement(captions: tuple[NDArray[np.int64], NDArray[np.float32]] | None) -> dict[str, float]:
+        if captions is None or len(captions[0]) < 3:
+            return {}
+        rows, vectors = captions
+        return agreement_with_captions(embeddings[rows], vectors)
+
     return {
-        "split": split,
+        "agreement": agreement(benchmark.captions),
+        "agreement_sentences": agreement(benchmark.sentences),
+        "retrieval": [],
+    }
+
+
+def protocol(dataset: SceneGraphDataset, benchmark: Benchmark) -> dict[str, Any]:
+    """What was scored on, as JSON."""
+    graphs = benchmark.graphs
+    return {
+        "split": benchmark.split,
         "images": len(graphs),
-        "images_with_captions": captioned,
-        "median_edges": float(np.median(edges)),
+        "images_with_captions": len(benchmark.captions[0]),
+        "median_edges": float(np.median(graphs.object_counts + graphs.relationship_counts)),
         "median_relationships": float(np.median(graphs.relationship_counts)),
-        "seed": seed,
+        "seed": benchmark.seed,
         "dataset": dataset.fingerprint,
         "dataset_settings": dataset.manifest.get("settings"),
-        "checkpoint": checkpoint.digest,
-        "training": checkpoint.metadata,
+        "sentence_encoder": dataset.sentence_encoder,
     }
+
+
+def _queries(embedder: Embedder, graphs: PackedGraphs, reading: Reading, removal: float, seed: int) -> Rows:
+    """Embeddings of graphs that lost edges, which depend on the arguments alone: all methods get the same queries."""
+    random = np.random.default_rng([seed, round(removal * 100), reading == "all_edges"])
+    return stack(embedder(batch) for batch in partial_batches(graphs, reading, removal, random))

@@ -46,6 +46,17 @@ def partial_batches(graphs: PackedGraphs, reading: Reading, removal: float, rand
             yield part.keep_relationships(_keep(graph_of_edge, len(part), removal, random)).to_batch()
 
 
+def whole_batches(graphs: PackedGraphs) -> Iterator[GraphBatch]:
+    """Batches of whole graphs, in order."""
+    for start in range(0, len(graphs), _GRAPHS_PER_BATCH):
+        yield graphs.select(np.arange(start, min(start + _GRAPHS_PER_BATCH, len(graphs)))).to_batch()
+
+
+def gallery_batches(graphs: PackedGraphs) -> Iterator[GraphBatch]:
+    """Batches of the graphs that queries are compared with, in order: whole, but for objects without a relationship."""
+    return partial_batches(graphs, "relationships", 0, np.random.default_rng(0))
+
+
 def _keep(graph_of_edge: NDArray[np.int64], graphs: int, removal: float, random: Generator) -> NDArray[np.bool_]:
     """Which edges stay when each graph loses some, uniformly at random, but not its last. Shape (E,)."""
     counts = np.bincount(graph_of_edge, minlength=graphs)

@@ -1,10 +1,10 @@
 """The evaluation as Markdown: tables in the order and the words of the paper."""
 
-from typing import Any
+from typing import Any, Final
 
 from training.evaluation.evaluate import ENCODER
 
-_AGREEMENT = (
+AGREEMENT: Final = (
     ("row tau", "row_kendall_tau"),
     ("row rho", "row_spearman_rho"),
     ("row r", "row_pearson_r"),
@@ -51,17 +51,17 @@ def to_markdown(document: dict[str, Any], command: str) -> str:
         "",
     ]
     if document["agreement"]:
-        rows = [
-            [name, *(f"{scores[key]:.3f}" for _, key in _AGREEMENT)] for name, scores in document["agreement"].items()
-        ]
-        lines += _table(["method", *(title for title, _ in _AGREEMENT)], rows)
+        lines += _agreement(document["agreement"])
     else:
         lines += ["Fewer than three images of the split have captions: nothing to compare with."]
+    if document["agreement_sentences"]:
+        lines += ["", f"The same with s_XY of the sentence encoder `{protocol['sentence_encoder']}`.", ""]
+        lines += _agreement(document["agreement_sentences"])
     lines += ["", "## Retrieval with incomplete queries", ""]
     lines += [
         "Each image's graph loses edges at random (at least one stays), then the objects left without any; the rest",
-        "is the query, and the image itself the one right answer among all images of the split. Images that score the",
-        "same count as in random order.",
+        "is the query, and the image itself the one right answer among all images of the split, whose graphs stand",
+        "without the objects that have no relationship. Images that score the same count as in random order.",
     ]
     readings = [
         ("relationships", 0.25, "25 % of the relationships removed"),
@@ -80,6 +80,11 @@ def to_markdown(document: dict[str, Any], command: str) -> str:
     lines += ["", f"### The encoder's Recall@k at M = {_PAPER_REMOVAL}", "", *_recall_over_k(document)]
     lines += ["", "### The encoder over M", "", *_over_removal(document)]
     return "\n".join(lines) + "\n"
+
+
+def _agreement(agreement: dict[str, dict[str, float]]) -> list[str]:
+    rows = [[name, *(f"{scores[key]:.3f}" for _, key in AGREEMENT)] for name, scores in agreement.items()]
+    return _table(["method", *(title for title, _ in AGREEMENT)], rows)
 
 
 def _recall_over_k(document: dict[str, Any]) -> list[str]:

@@ -5,6 +5,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from training.evaluation.similarities import Rows, count_rows, similarities
+
 MAX_K: Final = 50
 
 _QUERIES_PER_BLOCK: Final = 1024
@@ -12,7 +14,7 @@ _TIE: Final = 1e-6
 """Scores this close are ties: equal graphs differ by rounding alone, and rounding must not decide who is first."""
 
 
-def retrieval_scores(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> dict[str, float]:
+def retrieval_scores(queries: Rows, gallery: Rows) -> dict[str, float]:
     """Mean reciprocal rank and recall_at_1 to recall_at_50 when query i is to find row i of the gallery.
 
     Images that score the same are in random order, so each figure is its expected value over the orders: with g better
@@ -29,12 +31,13 @@ def retrieval_scores(queries: NDArray[np.float32], gallery: NDArray[np.float32])
     return scores
 
 
-def ranks(queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def ranks(queries: Rows, gallery: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """How many gallery rows score better than the right one, and how many others tie with it. Shapes: (N,), (N,)."""
-    better, tied = np.zeros(len(queries), np.int64), np.zeros(len(queries), np.int64)
-    for start in range(0, len(queries), _QUERIES_PER_BLOCK):
+    count = count_rows(queries)
+    better, tied = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for start in range(0, count, _QUERIES_PER_BLOCK):
         block = slice(start, start + _QUERIES_PER_BLOCK)
-        scores = queries[block] @ gallery.T
+        scores = similarities(queries[block], gallery)
         own = scores[np.arange(len(scores)), start + np.arange(len(scores))][:, None]
         better[block] = (scores > own + _TIE).sum(axis=1)
         tied[block] = (np.abs(scores - own) <= _TIE).sum(axis=1) - 1

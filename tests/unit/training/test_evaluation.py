@@ -16,12 +16,13 @@ from model.vocabulary import IN_IMAGE_ID, Vocabulary
 from tests.random_graphs import packed, random_graphs, small_encoder
 from tests.small_dataset import small_dataset
 from training.evaluation import correlation
-from training.evaluation.baselines import NodeMean, tf_idf_bag, unit_rows
+from training.evaluation.baselines import NodeMean, tf_idf_bag
 from training.evaluation.correlation import agreement_with_captions
-from training.evaluation.evaluate import METHODS, STEPS, evaluate
+from training.evaluation.evaluate import evaluate
 from training.evaluation.partial_graphs import Reading, partial_batches
 from training.evaluation.report import to_markdown
 from training.evaluation.retrieval import retrieval_scores
+from training.evaluation.similarities import unit_rows
 
 
 def unit_vectors(count: int, dimension: int, seed: int) -> NDArray[np.float32]:
@@ -184,10 +185,12 @@ def test_the_report_shows_the_encoder_beside_every_baseline(tmp_path: Path) -> N
         word_vectors=dataset.word_vectors,
         metadata={"config": {"loss": "ranking", "sampler": "probability", "seed": 5}, "epoch": 3, "figures": {}},
     )
-    steps: list[str] = []
-    document = evaluate(load_checkpoint(tmp_path / "run"), dataset, split="test", seed=0, progress=steps.append)
-    assert len(steps) == METHODS * STEPS
-    assert len(document["agreement"]) == METHODS
+    steps: list[tuple[str, int]] = []
+    document = evaluate(
+        load_checkpoint(tmp_path / "run"), dataset, split="test", seed=0, progress=lambda *step: steps.append(step)
+    )
+    assert steps == [(name, 7) for name in document["agreement"]]
+    assert list(document["agreement_sentences"]) == ([] if dataset.sentence_vectors is None else [n for n, _ in steps])
     again = evaluate(load_checkpoint(tmp_path / "run"), dataset, split="test", seed=0)
     assert again == document
     markdown = to_markdown(document, "scenerank evaluate run dataset --out report")
