@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812 (the field's name for it)
 from torch import Tensor, nn
 
 from model.batch import GraphBatch
+from model.engines import EngineName, graph_engine
 from model.errors import ConfigError
 from model.layers import GraphConvolution
 from model.vocabulary import IMAGE_ID
@@ -50,11 +51,16 @@ class SceneGraphEncoder(nn.Module):
 
     Object names and predicates are looked up in two tables of D-vectors; `layers` graph convolutions let them speak to
     each other; the embedding is the mean of the final node states, l2-normalised.
+
+    Args:
+        config: what function it is.
+        engine: what moves states along edges; the function and the weights do not depend on it.
     """
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: EncoderConfig, engine: EngineName = "torch") -> None:
         super().__init__()
         self.config = config
+        self.engine = engine
         self.object_embedding = nn.Embedding(config.object_names, config.dimension)
         self.predicate_embedding = nn.Embedding(config.predicates, config.dimension)
         self.convolutions = nn.ModuleList(
@@ -70,9 +76,10 @@ class SceneGraphEncoder(nn.Module):
         """
         nodes = self.object_embedding(batch.nodes)
         edges: Tensor | None = self.predicate_embedding(batch.predicates)
+        engine = graph_engine(self.engine, batch.edges, len(batch.nodes))
         for convolution in self.convolutions:
             assert edges is not None, "only the last layer goes without edge states"
-            nodes, edges = cast("GraphConvolution", convolution)(nodes, edges, batch.edges)
+            nodes, edges = cast("GraphConvolution", convolution)(nodes, edges, engine)
 
         graph = batch.graph_of_node
         if not self.config.pool_image_node:

@@ -1,8 +1,9 @@
 """The graph convolution of Maheshwari et al. 2021 (after sg2im, Johnson et al. 2018)."""
 
-import torch
 import torch.nn.functional as F  # noqa: N812 (the field's name for it)
 from torch import Tensor, nn
+
+from model.engines import GraphEngine
 
 
 class GraphConvolution(nn.Module):
@@ -42,38 +43,35 @@ class GraphConvolution(nn.Module):
             nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, dimension)
         )
 
-    def forward(self, node_states: Tensor, edge_states: Tensor, edges: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, node_states: Tensor, edge_states: Tensor, engine: GraphEngine) -> tuple[Tensor, Tensor | None]:
         """New states of nodes and edges.
+
+        Args:
+            node_states: states of nodes.
+            edge_states: states of edges.
+            engine: knows which nodes the edges join.
 
         Shapes:
             node_states: (V, D).
             edge_states: (E, D).
-            edges: (E, 2) source and target of each edge.
             returns: (V, D), and (E, D) or None without an edge head.
         """
-        source, target = edges.unbind(dim=1)
         from_source, from_edge, from_target = self.edge_network.weight.chunk(3, dim=1)
         hidden = F.relu(
             self.edge_norm(
                 F.linear(edge_states, from_edge, self.edge_network.bias)
-                + F.linear(node_states, from_source).index_select(0, source)
-                + F.linear(node_states, from_target).index_select(0, target)
+                + engine.add_ends(F.linear(node_states, from_source), F.linear(node_states, from_target))
             )
         )  # (E, H)
 
-        nodes = len(node_states)
-        pooled = hidden.new_zeros(2, nodes, hidden.shape[1])
-        as_source = pooled[0].index_add(0, source, hidden)  # (V, H)
-        as_target = pooled[1].index_add(0, target, hidden)  # (V, H)
-        out_degree = torch.bincount(source, minlength=nodes).unsqueeze(1).to(hidden.dtype)  # (V, 1)
-        in_degree = torch.bincount(target, minlength=nodes).unsqueeze(1).to(hidden.dtype)
         # The mean of affine images is the affine image of the mean: each head's bias counts once per edge.
         messages = (
-            F.linear(as_source, self.source_head.weight)
-            + out_degree * self.source_head.bias
-            + F.linear(as_target, self.target_head.weight)
-            + in_degree * self.target_head.bias
+            F.linear(engine.sum_outgoing(hidden), self.source_head.weight)
+            + engine.out_degree.to(hidden.dtype) * self.source_head.bias
+            + F.linear(engine.sum_incoming(hidden), self.target_head.weight)
+            + engine.in_degree.to(hidden.dtype) * self.target_head.bias
         )
-        mean = messages / (out_degree + in_degree).clamp(min=1)  # a node without edges: no division by zero
+        # A node without edges: no division by zero.
+        mean = messages / (engine.out_degree + engine.in_degree).clamp(min=1).to(hidden.dtype)
         new_nodes = F.normalize(self.node_network(mean), dim=1)
         return new_nodes, self.edge_head(hidden) if self.edge_head is not None else None

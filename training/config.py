@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args
 
+from model.engines import EngineName
 from model.errors import ConfigError
 
 RECIPES: Final = Path(__file__).parent / "recipes"
@@ -21,6 +22,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "loss": get_args(LossName),
     "sampler": get_args(SamplerName),
     "precision": get_args(Precision),
+    "engine": get_args(EngineName),
 }
 
 
@@ -47,6 +49,7 @@ class TrainingConfig:
     unknown_rate: float
     seed: int
     precision: Precision
+    engine: EngineName
     device: str
 
     def __post_init__(self) -> None:

@@ -31,7 +31,8 @@ def new_encoder(config: TrainingConfig, dataset: SceneGraphDataset) -> SceneGrap
                 layers=config.layers,
                 pool_image_node=config.pool_image_node,
                 normalize=config.normalize,
-            )
+            ),
+            engine=config.engine,
         )
     random = np.random.default_rng(config.seed)
     for embedding, names in (

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from model.dataset import SceneGraphDataset
 from model.encoder import SceneGraphEncoder
+from model.engines import graph_engine
 from model.errors import ConfigError, DataError
 from training.config import TrainingConfig
 from training.distributed import joined, own_device
@@ -28,7 +29,7 @@ from training.validation import PRIMARY, validate
 
 _FIGURES_EVERY: Final = 20  # steps between readings of the loss: each reading waits for a GPU
 
-_MAY_CHANGE: Final = ("epochs", "device")  # what --resume may change without making another run of it
+_MAY_CHANGE: Final = ("epochs", "engine", "device")  # what --resume may change without making another run of it
 
 
 def train(
@@ -63,11 +64,13 @@ def train(
 
     Raises:
         DataError: too few captioned training images, an `out` that is in use, or nothing to resume.
-        ConfigError: no such device, a resumed run with other values, no time, or a loss that is not finite.
+        ConfigError: no such device, no such engine on it, a resumed run with other values, no time, or a loss that is
+            not finite.
     """
     if minutes is not None and not minutes > 0:
         raise ConfigError(f"a time budget of {minutes} minutes leaves no time to train; give more, or leave it out")
     device = choose_device(own_device(config.device))
+    graph_engine(config.engine, torch.zeros(0, 2, dtype=torch.int64, device=device), 0)  # an error comes early
     with joined(device) as processes:
         objective = _objective(config, dataset, device)
         encoder = new_encoder(config, dataset).to(device)

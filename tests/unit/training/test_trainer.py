@@ -1,5 +1,6 @@
 """Training: the same seed the same run, an interruption that leaves no trace, and every loss and sampler learning."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from model.dataset import SceneGraphDataset
 from model.errors import ConfigError, DataError
 from model.vocabulary import UNKNOWN_ID
 from model.word_vectors import WordVectors
+from tests.conftest import skip_or_fail
 from tests.random_graphs import packed
 from tests.small_dataset import small_dataset
 from training.config import TrainingConfig, load_recipe
@@ -211,6 +213,17 @@ def test_bf16_autocast_trains(dataset: SceneGraphDataset, tmp_path: Path) -> Non
     full = train(config("epochs=1"), dataset, tmp_path / "full").history
     assert history[0]["loss"] != full[0]["loss"]
     assert history[0]["loss"] == pytest.approx(full[0]["loss"], abs=0.01)
+
+
+def test_dgl_trains_as_torch_does_and_a_resumed_run_may_change_between_them(
+    dataset: SceneGraphDataset, tmp_path: Path
+) -> None:
+    if importlib.util.find_spec("dgl") is None:
+        skip_or_fail("dgl", "DGL is not installed")
+    whole = train(config("epochs=2"), dataset, tmp_path / "torch").history
+    train(config("epochs=1", "engine=dgl"), dataset, tmp_path / "dgl")
+    resumed = train(config("epochs=2", "engine=torch"), dataset, tmp_path / "dgl", resume=True).history
+    assert [epoch["loss"] for epoch in resumed] == pytest.approx([epoch["loss"] for epoch in whole], abs=1e-5)
 
 
 def test_hidden_names_become_the_unknown_at_the_rate_asked_for() -> None:
