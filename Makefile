@@ -33,9 +33,10 @@ fix: setup ## Repair what the linter and the formatter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup ## Measure: preparation at the size of the whole of Visual Genome, training beside a busy process
+bench: setup ## Measure: preparation at the size of the whole of Visual Genome, training beside a busy process, a training step
 	$(BIN)/python benchmarks/prepare_visual_genome.py
 	$(BIN)/python benchmarks/training_threads.py
+	GOMP_SPINCOUNT=1000 $(BIN)/python benchmarks/training_step.py
 
 lock: ## Renew requirements.lock from the ranges of pyproject.toml
 	rm -rf .venv/lock && $(PYTHON) -m venv .venv/lock

@@ -86,7 +86,8 @@ class SceneGraphEncoder(nn.Module):
             pooled = batch.nodes != IMAGE_ID
             nodes, graph = nodes[pooled], graph[pooled]
         total = nodes.new_zeros(batch.graphs, nodes.shape[1]).index_add(0, graph, nodes)
-        count = torch.bincount(graph, minlength=batch.graphs).clamp(min=1).unsqueeze(1)
+        ones = torch.ones(len(graph), 1, device=graph.device)  # bincount would wait for a GPU
+        count = ones.new_zeros(batch.graphs, 1).index_add(0, graph, ones).clamp(min=1)
         # In full precision whatever the layers ran in: the loss lives in the third decimal of their inner products.
         mean = total.float() / count
         return F.normalize(mean, dim=1) if self.config.normalize else mean

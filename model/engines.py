@@ -52,8 +52,9 @@ class TorchEngine:
     def __init__(self, edges: Tensor, nodes: int) -> None:
         self.nodes = nodes
         self.source, self.target = edges.t().contiguous().unbind()
-        self.out_degree = torch.bincount(self.source, minlength=nodes).unsqueeze(1).float()
-        self.in_degree = torch.bincount(self.target, minlength=nodes).unsqueeze(1).float()
+        ones = torch.ones(len(edges), 1, device=edges.device)  # bincount would wait for a GPU
+        self.out_degree = self.sum_outgoing(ones)
+        self.in_degree = self.sum_incoming(ones)
 
     def add_ends(self, sources: Tensor, targets: Tensor) -> Tensor:
         """See `GraphEngine`."""

@@ -1,7 +1,7 @@
 """The training loop: from a data set and a recipe to a run directory (`training.run_directory` says what is in it)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.dataset import SceneGraphDataset
 from model.encoder import SceneGraphEncoder
@@ -74,7 +74,7 @@ def train(
     with joined(device) as processes:
         objective = _objective(config, dataset, device)
         encoder = new_encoder(config, dataset).to(device)
-        optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate)
+        optimizer = new_optimizer(encoder.parameters(), config.learning_rate)
         state = _begin(out, RunState(config=config.to_json(), dataset=dataset.fingerprint), encoder, optimizer, resume)
         processes.wait()  # every process has seen `out` as it was before the first one writes
         run = RunDirectory(out, config, dataset, device, finished=state.epoch) if processes.first else None
@@ -96,6 +96,11 @@ def train(
                 progress.epoch_done(epoch, figures, best=state.best_epoch == epoch)
         processes.wait()  # the first one is done with its files
     return state
+
+
+def new_optimizer(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Adam:
+    """Adam, each parameter in one pass over the memory instead of a dozen."""
+    return torch.optim.Adam(parameters, lr=learning_rate, fused=True)
 
 
 def choose_device(name: str) -> torch.device:
