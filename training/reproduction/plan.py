@@ -1,0 +1,111 @@
+"""Which models an experiment compares: the paper's twelve, the default recipe, and variants of it."""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
+
+from model.errors import ConfigError
+from training import config as recipes
+from training.config import LossName, SamplerName, TrainingConfig, load_recipe
+
+Kind = Literal["paper", "default", "ablation"]
+
+LOSSES: Final[tuple[LossName, ...]] = ("triplet", "infonce", "ranking")
+SAMPLERS: Final[tuple[SamplerName, ...]] = ("random", "extreme", "probability", "reject")
+"""In the order of the paper's tables."""
+
+LOSS_TITLES: Final[Mapping[LossName, str]] = {"triplet": "Triplet", "infonce": "InfoNCE", "ranking": "Ranking"}
+DEFAULT: Final = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A recipe that is trained, once per seed.
+
+    Args:
+        name: its directory under REPORT/runs.
+        title: as tables show it.
+        kind: what it is in the report.
+        config: the recipe; each run puts its own seed into it.
+        changes: for an ablation, what is other than in the default recipe.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    config: TrainingConfig
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_seed(self, seed: int) -> TrainingConfig:
+        """The recipe of one run."""
+        return replace(self.config, seed=seed)
+
+
+def paper_name(loss: LossName, sampler: SamplerName) -> str:
+    """The name of one of the paper's models."""
+    return f"{loss}-{sampler}"
+
+
+def paper_models(settings: list[str]) -> list[Model]:
+    """The paper's 3 losses x 4 samplers.
+
+    Args:
+        settings: `key=value` put over the values of the `paper` recipe.
+
+    Raises:
+        ConfigError: an impossible setting.
+    """
+    return [
+        Model(
+            name=paper_name(loss, sampler),
+            title=f"{LOSS_TITLES[loss]}, {sampler.capitalize()}",
+            kind="paper",
+            config=load_recipe("paper", [*settings, f"loss={loss}", f"sampler={sampler}"]),
+        )
+        for loss in LOSSES
+        for sampler in SAMPLERS
+    ]
+
+
+def default_model(settings: list[str]) -> Model:
+    """The `default` recipe with these settings.
+
+    Raises:
+        ConfigError: an impossible setting.
+    """
+    return Model(name=DEFAULT, title="default recipe", kind="default", config=load_recipe(DEFAULT, settings))
+
+
+def ablation_models(settings: list[str]) -> list[Model]:
+    """The variants that `ablations.toml` beside the recipes lists, each the default recipe but for some values.
+
+    The file holds `[[variant]]` tables with a `title` and `set = {key = value, ...}`. Without the file there are none.
+
+    Raises:
+        ConfigError: the file is not of that form, or a value is impossible.
+    """
+    path = recipes.RECIPES / "ablations.toml"
+    try:
+        variants = tomllib.loads(path.read_text()).get("variant", [])
+        pairs = [(str(variant["title"]), dict(variant["set"])) for variant in variants]
+    except FileNotFoundError:
+        return []
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f'{path} is not of the form [[variant]] title = "..." set = {{...}} ({error!r})') from None
+    models = [
+        Model(
+            name="ablation-" + re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
+            title=title,
+            kind="ablation",
+            # JSON's numbers, booleans and strings are TOML's too.
+            config=load_recipe(DEFAULT, [*settings, *(f"{key}={json.dumps(value)}" for key, value in changes.items())]),
+            changes=changes,
+        )
+        for title, changes in pairs
+    ]
+    if len({model.name for model in models}) < len(models):
+        raise ConfigError(f"{path} has two variants of one title; give each its own")
+    return models
