@@ -3,10 +3,10 @@ BIN := .venv/bin
 # Where pip finds a CPU build of PyTorch, for instance: make setup PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_FLAGS ?=
 
-.PHONY: help setup demo test check fix bench lock
+.PHONY: help setup demo reproduce test check fix bench lock
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## Make .venv and install SceneRank with its locked dependencies into it
 
@@ -19,6 +19,12 @@ setup: .venv/.installed ## Make .venv and install SceneRank with its locked depe
 
 demo: setup ## Build the demo world, train, index, serve it, and ask a first question (Ctrl-C ends it)
 	$(BIN)/scenerank demo
+
+reproduce: setup ## The paper's tables and figures, small: on a demo world of 600 pictures, seconds a model; writes reproduce-demo/
+	test -d reproduce-demo/world || $(BIN)/scenerank demo-world --out reproduce-demo/world --images 600
+	test -d reproduce-demo/dataset || $(BIN)/scenerank prepare --visual-genome reproduce-demo/world --min-count 5 \
+	    --captions reproduce-demo/world/captions.json --word-vectors reproduce-demo/world/word_vectors.txt --out reproduce-demo/dataset
+	$(BIN)/scenerank reproduce reproduce-demo/dataset --out reproduce-demo/report --minutes 0.05 --seeds 2 --no-ablations --set layers=2 --set hidden=128
 
 test: setup ## Run all tests
 	$(BIN)/pytest

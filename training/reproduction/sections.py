@@ -225,7 +225,7 @@ def protocol_section(document: Mapping[str, Any], trained: Sequence[Result]) -> 
 
 
 def _shares_table(scores: Sequence[tuple[Result, Sequence[Any]]], strong: frozenset[int]) -> Table:
-    header = ["method", *(f"{name}, {share:.0%} removed" for share in SHARES for name in ("R@1", "MRR"))]
+    header = ["method", *(f"{name}, {100 * share:.0f} % removed" for share in SHARES for name in ("R@1", "MRR"))]
     rows = [
         [Cell(result.title)]
         + [

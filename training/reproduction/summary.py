@@ -36,8 +36,9 @@ def summary_section(default: Result, papers: Sequence[Result], best: Result, bas
     return Section(
         title="Summary",
         text=[
-            _ahead(default, papers, f"of the {len(papers)} paper models"),
-            _ahead(default, baselines, "of the baselines"),
+            "The default recipe: " + ", ".join(f"{name} {show(measure(default))}" for name, measure in MEASURES) + ".",
+            f"Of the {len(papers)} paper models {_ahead(default, papers)}",
+            f"Of the {len(baselines)} baselines {_ahead(default, baselines)}",
         ],
         tables=[
             Table(header=["method", *(name for name, _ in MEASURES)], rows=rows, strong=frozenset({0})),
@@ -45,20 +46,23 @@ def summary_section(default: Result, papers: Sequence[Result], best: Result, bas
     )
 
 
-def _ahead(default: Result, others: Sequence[Result], which: str) -> str:
-    """Who is ahead of the default recipe, measure by measure, and who on agreement and retrieval at once."""
-    leaders = {name: [other for other in others if _gap(other, default, measure) > 0] for name, measure in MEASURES}
+def _ahead(default: Result, others: Sequence[Result]) -> str:
+    """How many are ahead of the default recipe, measure by measure, and which on agreement and retrieval at once."""
+    leaders = {name: _leaders(default, others, measure) for name, measure in MEASURES}
     told = []
     for name, measure in MEASURES:
-        own = show(measure(default))
-        names = ", ".join(f"{other.title} ({show(measure(other))})" for other in leaders[name])
-        told.append(f"on {name} ({own}) {names or 'none'}")
+        ahead = leaders[name]
+        best = f" (the best: {ahead[0].title}, {show(measure(ahead[0]))})" if ahead else ""
+        told.append(f"{len(ahead) or 'none'} on {name}{best}")
     tau, *recalls = (set(map(id, leaders[name])) for name, _ in MEASURES)
     both = [other.title for other in others if id(other) in tau and any(id(other) in recall for recall in recalls)]
-    return (
-        f"Ahead of the default recipe are {which}: {'; '.join(told)}. "
-        f"On row tau and on Recall@1 at once: {', '.join(both) or 'none'}."
-    )
+    return f"are ahead of it: {'; '.join(told)}. On row tau and a Recall@1 at once: {'; '.join(both) or 'none'}."
+
+
+def _leaders(default: Result, others: Sequence[Result], measure: Measure) -> list[Result]:
+    """Those ahead of the default recipe, the best first."""
+    ahead = [other for other in others if _gap(other, default, measure) > 0]
+    return sorted(ahead, key=lambda other: -_gap(other, default, measure))
 
 
 def _gap(other: Result, default: Result, measure: Measure) -> float:
