@@ -1,4 +1,4 @@
-"""The commands of the offline part: demo-world, prepare, train, evaluate, embed.
+"""The commands of the offline part: demo-world, prepare, train, evaluate, reproduce, embed.
 
 Heavy libraries are imported by the command that needs them, so that `--help` answers at once.
 """
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Offline")(prepare)
     app.command(rich_help_panel="Offline")(train)
     app.command(rich_help_panel="Offline")(evaluate)
+    app.command(rich_help_panel="Offline")(reproduce)
     app.command(rich_help_panel="Offline")(embed)
 
 
@@ -114,21 +115,21 @@ def train(
     """Train an encoder; curves: tensorboard --logdir RUN.
 
     Example: scenerank train dataset --out run --recipe paper --set loss=triplet --set epochs=20
+
+    On several GPUs: torchrun --nproc-per-node 4 $(which scenerank) train dataset --out run; batch_size stays that of
+    all GPUs together, so the result does not depend on their number.
     """
     from model.dataset import load_dataset
     from training.config import load_recipe
+    from training.distributed import is_first
     from training.trainer import train as run
 
     console = Console(quiet=not is_first())
     config = load_recipe(recipe, set_ or [])
     try:
-
-    On several GPUs: torchrun --nproc-per-node 4 $(which scenerank) train dataset --out run; batch_size stays that of
-    all GPUs together, so the result does not depend on their number.
         state = run(config, load_dataset(dataset), out, resume=resume, minutes=minutes, console=console)
     except KeyboardInterrupt:
         console.print(f"Interrupted. Go on from the last whole epoch with --resume into {out}.", soft_wrap=True)
-    from training.distributed import is_first
         raise typer.Exit(130) from None
     console.print(
         f"Best epoch {state.best_epoch} of {state.epoch}: {out / 'best'}; curves: tensorboard --logdir {out}",
@@ -150,7 +151,6 @@ def evaluate(
     from model.atomic import write_atomically
     from model.checkpoint import load_checkpoint
     from model.dataset import load_dataset
-    from training.evaluation.evaluate import METHODS, STEPS
     from training.evaluation.evaluate import evaluate as score
     from training.evaluation.report import to_markdown
     from training.trainer import choose_device
@@ -159,13 +159,13 @@ def evaluate(
     checkpoint = load_checkpoint(run)
     checkpoint.encoder.to(choose_device("auto"))
     with _progress(console) as progress:
-        task = progress.add_task("evaluating", total=METHODS * STEPS)
+        task = progress.add_task("evaluating", total=None)
         document = score(
             checkpoint,
             load_dataset(dataset),
             split=split,
             seed=seed,
-            progress=lambda method: progress.update(task, advance=1, description=method),
+            progress=lambda method, methods: progress.update(task, advance=1, total=methods, description=method),
         )
     markdown = to_markdown(document, shlex.join(["scenerank", *sys.argv[1:]]))
     out.mkdir(parents=True, exist_ok=True)
@@ -173,6 +173,67 @@ def evaluate(
     write_atomically(out / "report.md", markdown.encode())
     console.print(markdown, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Written to {out / 'report.md'} and {out / 'report.json'}.", soft_wrap=True)
+
+
+def reproduce(
+    dataset: Annotated[Path, typer.Argument(help="Data set directory that `prepare` wrote.")],
+    out: Annotated[Path, typer.Option(help="Directory of the report and its runs; the same one to go on.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of the default recipe and of the best paper model.")] = 3,
+    other_seeds: Annotated[int, typer.Option(min=1, help="Seeds of the eleven other paper models.")] = 1,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every run; else those of its recipe.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Training time of every run, instead of epochs.")] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Image features to compare with: .npz with ids (N,) and features (N, D).")
+    ] = None,
+    extra: Annotated[
+        list[Path] | None, typer.Option(help="Another data set to score retrieval on; may be repeated.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of all recipes; may be repeated."),
+    ] = None,
+    ablations: Annotated[bool, typer.Option(help="Whether to train the variants of the default recipe.")] = True,
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which images to score on.")] = "test",
+    seed: Annotated[int, typer.Option(min=0, help="Decides which edges the incomplete queries lose.")] = 0,
+) -> None:
+    """Train the paper's 3 losses x 4 samplers and the default recipe, and write all tables and figures as one report.
+
+    Example: scenerank reproduce dataset --out report --minutes 4
+
+    The same command goes on where it was interrupted; finished runs are kept.
+    """
+    from model.dataset import load_dataset
+    from training.reproduce import Plan
+    from training.reproduce import reproduce as run
+
+    console = Console()
+    names = [path.resolve().name for path in extra or []]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--extra names {', '.join(names)}; give directories of different names")
+    plan = Plan(
+        seeds=seeds,
+        other_seeds=other_seeds,
+        epochs=epochs,
+        minutes=minutes,
+        settings=set_ or [],
+        ablations=ablations,
+    )
+    try:
+        report = run(
+            load_dataset(dataset),
+            out,
+            plan,
+            split=split,
+            seed=seed,
+            extras={name: load_dataset(path) for name, path in zip(names, extra or [], strict=True)},
+            features=features,
+            command=shlex.join(["scenerank", *sys.argv[1:]]),
+            console=console,
+        )
+    except KeyboardInterrupt:
+        console.print("Interrupted. The same command goes on from the last whole epoch.", soft_wrap=True)
+        raise typer.Exit(130) from None
+    console.print(f"Written to {report}, with report.md and report.json beside it.", soft_wrap=True)
 
 
 def embed(
