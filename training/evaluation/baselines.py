@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.batch import GraphBatch, PackedGraphs
-from model.encoder import SceneGraphEncoder
+from model.encoders import Encoder
 from model.vocabulary import IMAGE_ID, Vocabulary
 from model.word_vectors import WordVectors
 from training.evaluation.similarities import Rows, unit_rows
@@ -30,7 +30,7 @@ class DenseEmbedder(Protocol):
 class EncoderEmbedder:
     """The trained encoder itself, on the device where it is."""
 
-    def __init__(self, encoder: SceneGraphEncoder) -> None:
+    def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
 
     @torch.inference_mode()

@@ -9,7 +9,7 @@ from typing import Any, Final
 from model.atomic import write_atomically
 from model.resolution import NameResolver
 from training.evaluation.baselines import Embedder
-from training.evaluation.evaluate import score, score_agreement
+from training.evaluation.evaluate import score, score_agreement, score_shares
 from training.evaluation.features import read_features
 from training.evaluation.methods import FEATURES, linear_baselines, untrained_baselines
 from training.reproduction.results import Result
@@ -45,7 +45,7 @@ def score_baselines(study: Study, features: Path | None) -> list[Result]:
         "format_version": FORMAT_VERSION,
         "dataset": study.dataset.fingerprint,
         "features": None if features is None else _digest(features),
-        **study.evaluation_key(0),
+        **study.evaluation_key(extras=True),
     }
     document = _read(path)
     if document is None or document.key != key:
@@ -82,7 +82,7 @@ def _compute(study: Study, features: Path | None, key: dict[str, Any]) -> _Docum
         numbered = its_benchmark.numbered_for(resolver, dataset)
         for name, embedder in (untrained_baselines(dataset, benchmark.seed) | linear).items():
             graphs = numbered if name in linear else its_benchmark.graphs
-            extras.setdefault(name, {})[extra] = score(embedder, graphs, its_benchmark)["retrieval"]
+            extras.setdefault(name, {})[extra] = score_shares(embedder, graphs, its_benchmark)
     return _Document(key, scores, extras)
 
 

@@ -18,7 +18,7 @@ from model.dataset import SceneGraphDataset
 from model.errors import ConfigError
 from training.evaluation.baselines import EncoderEmbedder
 from training.evaluation.evaluate import FORMAT_VERSION as SCORES_VERSION
-from training.evaluation.evaluate import Benchmark, score
+from training.evaluation.evaluate import Benchmark, score, score_shares
 from training.reproduction.hardware import describe_hardware
 from training.reproduction.plan import Model
 from training.trainer import choose_device, train
@@ -51,13 +51,17 @@ class Study:
         """Where a run lives."""
         return self.out / "runs" / model.name / f"seed{seed}"
 
-    def evaluation_key(self, seed: int) -> dict[str, Any]:
-        """What decides a run's scores beside its checkpoint; other data sets are scored with seed 0 alone."""
-        extras = {name: dataset.fingerprint for name, (dataset, _) in self.extras.items()} if seed == 0 else {}
+    def evaluation_key(self, *, extras: bool) -> dict[str, Any]:
+        """What decides scores beside the method itself.
+
+        Args:
+            extras: whether the other data sets are scored on too.
+        """
+        fingerprints = {name: dataset.fingerprint for name, (dataset, _) in self.extras.items()} if extras else {}
         return {
             "split": self.benchmark.split,
             "seed": self.benchmark.seed,
-            "extras": extras,
+            "extras": fingerprints,
             "scores_version": SCORES_VERSION,
         }
 
@@ -105,7 +109,8 @@ def finish(study: Study, model: Model, seed: int) -> dict[str, Any]:
     """
     directory = study.directory(model, seed)
     report = _read(directory / "report.json")
-    key = study.evaluation_key(seed)
+    with_extras = seed == 0 and model.kind != "ablation"
+    key = study.evaluation_key(extras=with_extras)
     if report is not None and report["format_version"] == FORMAT_VERSION and report["evaluation"] == key:
         return report
     if report is None:
@@ -128,8 +133,8 @@ def finish(study: Study, model: Model, seed: int) -> dict[str, Any]:
         "training": _training(directory, checkpoint) if report is None else report["training"],
         "scores": score(embedder, study.benchmark.numbered_for(checkpoint.resolver, study.dataset), study.benchmark),
         "extras": {
-            name: score(embedder, benchmark.numbered_for(checkpoint.resolver, dataset), benchmark)["retrieval"]
-            for name, (dataset, benchmark) in (study.extras.items() if seed == 0 else ())
+            name: score_shares(embedder, benchmark.numbered_for(checkpoint.resolver, dataset), benchmark)
+            for name, (dataset, benchmark) in (study.extras.items() if with_extras else ())
         },
     }
     write_atomically(directory / "report.json", (json.dumps(report) + "\n").encode())
