@@ -64,6 +64,13 @@ def prepare(
         typer.Option(help='JSON {"test": [ids], "val": [ids]} instead of --split; all others are for training.'),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides the random split.")] = 0,
+    sentence_encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_PATH",
+            help="Embed the captions with this sentence-transformers model too: a folder, or a hub name.",
+        ),
+    ] = None,
 ) -> None:
     """Turn annotation files into a data set; files may be plain, .gz or .zip, as they are distributed.
 
@@ -80,6 +87,7 @@ def prepare(
         visual_genome=visual_genome,
         captions=captions,
         word_vectors=word_vectors,
+        sentence_encoder=sentence_encoder,
         out=out,
         min_count=min_count,
         min_objects=min_objects,

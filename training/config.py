@@ -12,7 +12,7 @@ from model.errors import ConfigError
 
 RECIPES: Final = Path(__file__).parent / "recipes"
 
-Supervision = Literal["captions", "phrases"]
+Supervision = Literal["captions", "phrases", "sentences"]
 LossName = Literal["ranking", "triplet", "infonce"]
 SamplerName = Literal["random", "extreme", "probability", "reject"]
 Precision = Literal["fp32", "bf16"]

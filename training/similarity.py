@@ -3,6 +3,13 @@
 s_XY is the mean of the 5 x 5 inner products between the unit caption embeddings of two images. That is the inner
 product of the two mean caption embeddings, so the supervision is one vector an image and a row of similarities is one
 matrix-vector product.
+
+The paper's embeddings are means of GloVe vectors, whose similarities are hardly ever below 0.5. Those of a sentence
+encoder lie around 0.07, and one in five is negative (MiniLM on vg-open). But s must be positive: s_AP is a weight of
+the Probability sampler, and s_AP / (s_AP + s_AN) the target of the Ranking loss. So what is not positive is raised to
+next to nothing: such an image is all but never drawn as a positive, and against it every related image wins with a
+target near 1. Sentences thus give harder targets. All those images are equally unlike then: the Random sampler draws no
+pair of two of them, and the Extreme sampler takes the first of them for its negative.
 """
 
 from typing import Final
@@ -13,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.dataset import SceneGraphDataset, Split
+from model.errors import DataError
 from training.config import Supervision
 
 MIN_SIMILARITY: Final = 1e-6
@@ -29,7 +37,7 @@ class CaptionSimilarity:
     def __init__(self, vectors: Tensor) -> None:
         self.vectors = vectors
         self.clamped = torch.zeros((), dtype=torch.int64, device=vectors.device)
-        """How many similarities were raised to MIN_SIMILARITY so far."""
+        """How many similarities were raised to MIN_SIMILARITY so far: with word vectors few, with sentences many."""
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -53,10 +61,28 @@ def supervised_images(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Positions of a split's images that have captions (or region phrases), and their mean embeddings.
 
-    Shapes: (N,) and (N, D).
+    Args:
+        dataset: the data set.
+        split: which of its images.
+        supervision: "captions" and "phrases" are means of word vectors, "sentences" captions in sentence vectors.
+
+    Shapes:
+        (N,) and (N, D); D is another for sentences.
+
+    Raises:
+        DataError: "sentences" of a data set that was prepared without a sentence encoder.
     """
+    members = dataset.members(split)
+    if supervision == "sentences":
+        if dataset.sentence_vectors is None:
+            raise DataError(
+                "the data set has no sentence vectors; prepare it again with `scenerank prepare ... "
+                "--sentence-encoder NAME_OR_PATH`"
+            )
+        vectors = dataset.sentence_vectors[members]
+        with_captions = vectors.any(axis=1)
+        return members[with_captions], vectors[with_captions]
     counts = dataset.caption_counts if supervision == "captions" else dataset.phrase_counts
     vectors = dataset.caption_vectors if supervision == "captions" else dataset.phrase_vectors
-    members = dataset.members(split)
     members = members[counts[members] > 0]
     return members, vectors[members]

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from model.dataset import SPLITS, SceneGraphDataset, check_replaceable, save_dataset
 from model.errors import ConfigError, DataError
@@ -18,6 +26,7 @@ from model.word_vectors import WordVectors, words_of
 from training.data.captions import TextVectors, TokenizedTexts, mean_text_vectors, read_captions, tokenize
 from training.data.filtering import filter_graphs, kept_attributes
 from training.data.report import Report
+from training.data.sentences import SentenceEncoder, load_sentence_encoder, mean_sentence_vectors
 from training.data.splits import SplitFile, check_shares, random_split, read_split_file
 from training.data.word_vectors import read_word_vectors
 
@@ -27,6 +36,7 @@ def prepare(
     visual_genome: Path,
     captions: Sequence[Path],
     word_vectors: Path,
+    sentence_encoder: str | None = None,
     out: Path,
     min_count: int = 25,
     min_objects: int = 3,
@@ -45,6 +55,8 @@ def prepare(
         visual_genome: directory in Visual Genome format, see `model.visual_genome`.
         captions: COCO `captions_*.json` files, joined over the images' COCO ids; may be none.
         word_vectors: GloVe text file.
+        sentence_encoder: embeds the captions a second time, see `training.data.sentences`; the paper's GloVe vectors
+            are made in any case.
         out: the directory to write; an older data set there is replaced.
         min_count: object types and predicates seen less often go.
         min_objects: images with fewer objects go.
@@ -74,6 +86,8 @@ def prepare(
     fixed = read_split_file(split_file) if split_file is not None else None
     sources = {"captions": captions, "word_vectors": [word_vectors], "split_file": [split_file] if split_file else []}
     _check_files(visual_genome, [path for paths in sources.values() for path in paths])
+    encoder = _sentence_encoder(sentence_encoder, captions)
+    sources["sentence_encoder"] = encoder.weights if encoder is not None else []
 
     report = Report()
     with _progress(console) as progress:
@@ -94,6 +108,7 @@ def prepare(
         caption_vectors, phrase_vectors, table = _embed(
             caption_lines, phrase_lines, names, word_vectors, opener=opener, report=report
         )
+    sentence_vectors = _embed_sentences(caption_lines, encoder, console, report) if encoder is not None else None
 
     if fixed is not None:
         split_of_image = fixed.assign(image_ids)
@@ -131,6 +146,8 @@ def prepare(
             },
             "report": report.to_json(),
         },
+        sentence_vectors=sentence_vectors,
+        sentence_encoder=encoder.name if encoder is not None else None,
     )
     save_dataset(out, dataset, _texts(image_ids, caption_lines, phrase_lines))
     if console is not None:
@@ -156,6 +173,15 @@ def _check_files(visual_genome: Path, files: Sequence[Path]) -> None:
     for path in files:
         if not path.is_file():
             raise DataError(f"{path} does not exist or is no file; correct the path or download the file")
+
+
+def _sentence_encoder(name: str | None, captions: Sequence[Path]) -> SentenceEncoder | None:
+    """The encoder, loaded before the minutes of reading, so that one that is missing is told at once."""
+    if name is None:
+        return None
+    if not captions:
+        raise ConfigError("--sentence-encoder has nothing to embed; name COCO caption files with --captions")
+    return load_sentence_encoder(name)
 
 
 def _captions(
@@ -194,9 +220,23 @@ def _embed(
     return caption_vectors, phrase_vectors, table
 
 
-def _progress(console: Console | None) -> Progress:
-    """A bar for every file, shown only on a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+def _embed_sentences(
+    captions: Sequence[str], encoder: SentenceEncoder, console: Console | None, report: Report
+) -> NDArray[np.float32]:
+    """Mean sentence vectors of the captions."""
+    with _progress(console, MofNCompleteColumn()) as progress:
+        task = progress.add_task(f"captions, {encoder.name}")
+        vectors, counts = mean_sentence_vectors(
+            captions, encoder.encode, lambda done, total: progress.update(task, completed=done, total=total)
+        )
+    texts = sum(lines.count("\n") + 1 for lines in captions if lines)
+    report.add("captions with a sentence vector", int(counts.sum()), texts)
+    return vectors
+
+
+def _progress(console: Console | None, amount: ProgressColumn | None = None) -> Progress:
+    """Bars, shown only on a terminal; an amount is bytes of a file unless another column says it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), amount or DownloadColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, disable=console is None or not console.is_terminal)
 
 

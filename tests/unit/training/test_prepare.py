@@ -15,9 +15,11 @@ from model.dataset import SceneGraphDataset, load_dataset, read_texts
 from model.errors import ConfigError, DataError
 from model.visual_genome import read_visual_genome
 from model.vocabulary import IMAGE, IN_IMAGE, UNKNOWN
+from tests.tiny_sentence_encoder import DIMENSION, tiny_sentence_encoder
 from training.data.filtering import filter_graphs
 from training.data.prepare import prepare
 from training.data.report import Report
+from training.data.sentences import load_sentence_encoder
 
 GLOVE = "man 1 0\nhorse 0 2\non 3 3\ntall 1 1\nhat 2 1\nold 5 5\n"
 
@@ -187,6 +189,46 @@ def test_the_manifest_holds_settings_sources_and_report(directory: Path) -> None
         "objects.json", "relationships.json", "image_data.json", "attributes.json", "region_descriptions.json",
         "object_alias.txt",
     ]  # fmt: skip
+
+
+def test_a_sentence_encoder_embeds_the_captions_beside_the_word_vectors(directory: Path) -> None:
+    path = tiny_sentence_encoder(directory / "encoders" / "tiny")
+    plain, _ = run(directory)
+
+    dataset, report = run(directory, sentence_encoder=str(path))
+
+    expected = np.zeros((3, DIMENSION))
+    encode = load_sentence_encoder(str(path)).encode
+    for row, texts in zip(expected, read_texts(directory / "out"), strict=True):
+        vectors = [encode([caption])[0] for caption in texts["captions"]]
+        units = [vector / np.linalg.norm(vector) for vector in vectors if vector.any()]
+        if units:
+            row[:] = np.mean(units, axis=0)
+    assert dataset.sentence_vectors is not None
+    np.testing.assert_allclose(dataset.sentence_vectors, expected, atol=1e-6)
+    assert dataset.sentence_vectors.any(axis=1).tolist() == [True, False, True]
+    np.testing.assert_array_equal(dataset.caption_vectors, plain.caption_vectors)
+    assert dataset.sentence_encoder == "tiny"
+    assert [source["name"] for source in dataset.manifest["sources"]["sentence_encoder"]] == ["model.safetensors"]
+    assert str(directory) not in json.dumps(dataset.manifest)
+    steps = {step.name: (step.kept, step.dropped) for step in report.steps}
+    assert steps["captions with a sentence vector"] == (3, 1)  # not "nothing known"
+
+
+def test_without_a_sentence_encoder_there_are_no_sentence_vectors(directory: Path) -> None:
+    dataset, _ = run(directory)
+
+    assert (dataset.sentence_vectors, dataset.sentence_encoder) == (None, None)
+
+
+def test_a_sentence_encoder_that_cannot_work_is_refused_before_anything_is_read(directory: Path) -> None:
+    (directory / "objects.json").write_text("nonsense")
+
+    with pytest.raises(ConfigError, match="--sentence-encoder has nothing to embed; name COCO caption files"):
+        run(directory, sentence_encoder="tiny", captions=[])
+    tiny_sentence_encoder(directory / "tiny")  # skips without the extra
+    with pytest.raises(ConfigError, match="holds no sentence encoder"):
+        run(directory, sentence_encoder=str(directory))
 
 
 def test_one_seed_gives_the_same_data_set_byte_for_byte(directory: Path) -> None:

@@ -3,10 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from model.errors import DataError
 from tests.small_dataset import small_dataset
+from training.config import load_recipe
 from training.similarity import MIN_SIMILARITY, CaptionSimilarity, supervised_images
+from training.trainer import train
 
 
 def test_similarity_is_the_mean_of_the_five_by_five_inner_products() -> None:
@@ -36,3 +40,28 @@ def test_only_images_with_captions_supervise(tmp_path: Path) -> None:
     assert len(members) == len(captions) == 32
     assert set(members % 5) == {1, 2, 3, 4}
     assert len(supervised_images(dataset, "train", "phrases")[0]) == 0
+
+
+def test_sentences_supervise_where_the_data_set_has_them(tmp_path: Path) -> None:
+    dataset = small_dataset(tmp_path / "dataset", sentences=True)
+    members, vectors = supervised_images(dataset, "train", "sentences")
+    assert dataset.sentence_vectors is not None
+    assert members.tolist() == supervised_images(dataset, "train", "captions")[0].tolist()
+    np.testing.assert_array_equal(vectors, dataset.sentence_vectors[members])
+    similarity = CaptionSimilarity(torch.from_numpy(vectors))
+    assert bool((similarity.rows(torch.arange(len(members))) > 0).all())
+    assert int(similarity.clamped) > 0
+
+
+def test_sentences_of_a_data_set_without_them_are_an_error_with_the_remedy(tmp_path: Path) -> None:
+    dataset = small_dataset(tmp_path / "dataset")
+    with pytest.raises(DataError, match=r"has no sentence vectors; prepare it again with .*--sentence-encoder"):
+        supervised_images(dataset, "val", "sentences")
+
+
+def test_training_on_sentences_runs_like_any_other(tmp_path: Path) -> None:
+    dataset = small_dataset(tmp_path / "dataset", sentences=True)
+    settings = ["supervision=sentences", "layers=1", "hidden=8", "epochs=1", "device=cpu"]
+    state = train(load_recipe("paper", settings), dataset, tmp_path / "run")
+    assert state.epoch == 1
+    assert (tmp_path / "run" / "best").exists()
