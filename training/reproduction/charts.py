@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import matplotlib as mpl
@@ -87,17 +87,17 @@ def recall_charts(results: Sequence[Result]) -> dict[str, str]:
     Returns:
         SVG by title.
     """
-    readings: Mapping[Reading, str] = {"all_edges": "any edges", "relationships": "relationships"}
+    readings: Sequence[Reading] = ("all_edges", "relationships")
     charts = {}
-    for reading, removed in readings.items():
+    for reading in readings:
         ks = np.arange(1, MAX_K + 1)
         curves = [[mean(r.retrieval(reading, REMOVAL, f"recall_at_{k}")) for k in ks.tolist()] for r in results]
-        charts[f"Recall@k, {REMOVAL} {removed} removed"] = _curves(ks, curves, "k", "Recall@k", f"k-{reading}")
+        charts[f"Recall@k at M = {REMOVAL}, {reading}"] = _curves(ks, curves, "k", "Recall@k", f"k-{reading}")
     for key, title in (("mean_reciprocal_rank", "MRR"), ("recall_at_1", "Recall@1")):
-        for reading, removed in readings.items():
+        for reading in readings:
             ms = np.arange(1, 21)
             curves = [[mean(r.retrieval(reading, m, key)) for m in ms.tolist()] for r in results]
-            charts[f"{title}, M {removed} removed"] = _curves(ms, curves, "M", title, f"{key}-{reading}")
+            charts[f"{title} over M, {reading}"] = _curves(ms, curves, "M", title, f"{key}-{reading}")
     return charts
 
 
@@ -108,6 +108,7 @@ def _curves(
     for colour, curve in zip(COLOURS, curves, strict=False):
         axes.plot(x, np.array(curve, np.float64), color=colour, linewidth=1.7)
     axes.set_ylim(0, 1.02)
+    axes.set_xticks([1, *range(x[-1] // 4, x[-1] + 1, x[-1] // 4)])
     return _svg(figure, salt)
 
 

@@ -28,7 +28,7 @@ th:first-child, td:first-child { position: sticky; left: 0; background: var(--pa
   white-space: normal; min-width: 9rem; }
 th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom; }
 td small { display: block; color: var(--soft); font-size: .8em; } tr.strong td { font-weight: 700; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem; }
 figure { margin: 0; } figcaption { color: var(--soft); font-size: .85rem; } figure svg { width: 100%; height: auto; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; padding: 0; list-style: none; font-size: .88rem; }
 .legend span { display: inline-block; width: 1.4em; height: .25em; margin-right: .4em; vertical-align: middle; }
