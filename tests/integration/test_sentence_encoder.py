@@ -31,9 +31,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def prepare(world: Path, out: Path, encoder: str | Path) -> subprocess.CompletedProcess[str]:
     files = world / "world"
-    captions, vectors = next(files.glob("captions*")), next(files.glob("*vectors*"))
-    arguments = ["--visual-genome", files, "--captions", captions, "--word-vectors", vectors, "--out", out]
-    return scenerank("prepare", *arguments, "--min-count", "2", "--sentence-encoder", encoder)
+    inputs = ("--visual-genome", files, "--captions", next(files.glob("captions*")))
+    vectors = next(files.glob("*vectors*"))
+    return scenerank(
+        "prepare", *inputs, "--word-vectors", vectors, "--out", out, "--min-count", "2", "--sentence-encoder", encoder
+    )
 
 
 def test_prepare_train_and_evaluate_with_a_sentence_encoder(world: Path, tmp_path: Path) -> None:
