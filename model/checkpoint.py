@@ -20,7 +20,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from model.atomic import write_atomically
-from model.encoder import EncoderConfig, SceneGraphEncoder
+from model.encoders import Encoder, encoder_from_json, encoder_to_json
 from model.errors import CheckpointError, SceneRankError
 from model.resolution import NameResolver
 from model.vocabulary import Vocabulary
@@ -43,7 +43,7 @@ class Checkpoint:
         directory: where it was read from.
     """
 
-    encoder: SceneGraphEncoder
+    encoder: Encoder
     vocabulary: Vocabulary
     resolver: NameResolver
     digest: str
@@ -54,23 +54,34 @@ class Checkpoint:
 def save_checkpoint(
     directory: Path,
     *,
-    encoder: SceneGraphEncoder,
+    encoder: Encoder,
     vocabulary: Vocabulary,
     word_vectors: WordVectors,
     metadata: dict[str, Any],
+    half: bool = False,
 ) -> str:
     """Write a checkpoint, whole or not at all, over an older one if there is one.
+
+    Args:
+        directory: where to write.
+        encoder: its parameters and running statistics are written.
+        vocabulary: the names it knows.
+        word_vectors: what unknown names are resolved with.
+        metadata: what it came from.
+        half: write half-precision weights, at half the size; they are read back as single precision.
 
     Returns:
         The digest.
     """
     directory.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    if half:
+        state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     weights = safetensors.torch.save(state)
     words = safetensors.numpy.save({"vectors": word_vectors.vectors.astype(np.float16)})
     document: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
-        "encoder": encoder.config.to_json(),
+        "encoder": encoder_to_json(encoder),
         "vocabulary": vocabulary.to_json(),
         "words": list(word_vectors.words),
         "files": {"weights": _digest(weights), "words": _digest(words)},
@@ -106,7 +117,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             for kind, digest in document["files"].items()
         }
         vocabulary = Vocabulary.from_json(document["vocabulary"])
-        encoder = SceneGraphEncoder(EncoderConfig(**document["encoder"]))
+        encoder = encoder_from_json(document["encoder"])
         encoder.load_state_dict(safetensors.torch.load(data["weights"]))
         vectors = safetensors.numpy.load(data["words"])["vectors"].astype(np.float32)
         word_vectors = WordVectors(document["words"], vectors)

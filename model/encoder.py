@@ -26,6 +26,7 @@ class EncoderConfig:
         layers: how many graph convolutions.
         pool_image_node: whether `__image__` enters the mean over nodes (the paper: all nodes, so yes).
         normalize: whether the embedding is l2-normalised, so that inner products are cosines (the paper says so of f).
+        residual: whether a layer's states are added to those before it, at unit length (not in the paper).
     """
 
     object_names: int
@@ -35,6 +36,7 @@ class EncoderConfig:
     layers: int = 5
     pool_image_node: bool = True
     normalize: bool = True
+    residual: bool = False
 
     def __post_init__(self) -> None:
         for name in ("object_names", "predicates", "dimension", "hidden", "layers"):
@@ -79,7 +81,11 @@ class SceneGraphEncoder(nn.Module):
         engine = graph_engine(self.engine, batch.edges, len(batch.nodes))
         for convolution in self.convolutions:
             assert edges is not None, "only the last layer goes without edge states"
-            nodes, edges = cast("GraphConvolution", convolution)(nodes, edges, engine)
+            new_nodes, new_edges = cast("GraphConvolution", convolution)(nodes, edges, engine)
+            if self.config.residual:
+                new_nodes = F.normalize(F.normalize(nodes, dim=1) + new_nodes, dim=1)
+                new_edges = None if new_edges is None else edges + new_edges
+            nodes, edges = new_nodes, new_edges
 
         graph = batch.graph_of_node
         if not self.config.pool_image_node:

@@ -9,13 +9,13 @@ import torch.nn.functional as F  # noqa: N812 (the field's name for it)
 from numpy.typing import NDArray
 
 from model.batch import PackedGraphs
-from model.encoder import SceneGraphEncoder
+from model.encoders import Encoder
 
 _NODES_PER_BATCH: Final = 4096
 """Objects encoded at once: enough to fill a CPU's or GPU's matrix units, few enough for its cache."""
 
 
-def embed(encoder: SceneGraphEncoder, graphs: PackedGraphs) -> NDArray[np.float32]:
+def embed(encoder: Encoder, graphs: PackedGraphs) -> NDArray[np.float32]:
     """Unit vectors of graphs.
 
     Args:
@@ -30,7 +30,7 @@ def embed(encoder: SceneGraphEncoder, graphs: PackedGraphs) -> NDArray[np.float3
 
 
 @torch.inference_mode()
-def embed_batches(encoder: SceneGraphEncoder, graphs: PackedGraphs) -> Iterator[NDArray[np.float32]]:
+def embed_batches(encoder: Encoder, graphs: PackedGraphs) -> Iterator[NDArray[np.float32]]:
     """Unit vectors of graphs, some at a time, in order: for progress bars, and for results larger than memory."""
     assert not encoder.training, "batch norm must use its running statistics"
     device = next(encoder.parameters()).device

@@ -13,9 +13,12 @@ from model.errors import ConfigError
 RECIPES: Final = Path(__file__).parent / "recipes"
 
 Supervision = Literal["captions", "phrases", "sentences"]
-LossName = Literal["ranking", "triplet", "infonce"]
+LossName = Literal["ranking", "triplet", "infonce", "views"]
 SamplerName = Literal["random", "extreme", "probability", "reject"]
 Precision = Literal["fp32", "bf16"]
+EncoderName = Literal["convolution", "triples"]
+Start = Literal["words", "linear"]
+BestBy = Literal["captions", "both"]
 
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "supervision": get_args(Supervision),
@@ -23,6 +26,9 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "sampler": get_args(SamplerName),
     "precision": get_args(Precision),
     "engine": get_args(EngineName),
+    "encoder": get_args(EncoderName),
+    "start": get_args(Start),
+    "best_by": get_args(BestBy),
 }
 
 
@@ -39,13 +45,23 @@ class TrainingConfig:
     sampler: SamplerName
     temperature: float
     margin: float
+    identity_share: float
+    encoder: EncoderName
     layers: int
     hidden: int
     pool_image_node: bool
     normalize: bool
+    residual: bool
+    caption_dimension: int
+    identity_dimension: int
+    identity_weight: float
+    pooling_power: float
+    start: Start
+    shrinkage: float
     learning_rate: float
     batch_size: int
     epochs: int
+    best_by: BestBy
     unknown_rate: float
     seed: int
     precision: Precision
@@ -62,11 +78,19 @@ class TrainingConfig:
                 raise ConfigError(
                     f"{field.name} is {value!r}; it must be of type {getattr(field.type, '__name__', '')}"
                 )
-        for name in ("layers", "hidden", "batch_size", "epochs"):
+        for name in ("layers", "hidden", "batch_size", "identity_dimension"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("temperature", "learning_rate"):
+        for name in ("temperature", "learning_rate", "identity_weight", "shrinkage"):
             _require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "a positive number")
+        _require(self.caption_dimension >= 2, "caption_dimension", self.caption_dimension, "at least 2")
+        for name in ("identity_share", "pooling_power"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
         _require(self.margin >= 0, "margin", self.margin, "at least 0")
+        convolution = self.encoder == "convolution"
+        _require(not convolution or self.start == "words", "start", self.start, "'words' for the graph convolution")
+        # The graph convolution has no closed form: without an epoch it would be untrained.
+        least = 1 if convolution else 0
+        _require(self.epochs >= least, "epochs", self.epochs, f"at least {least} for encoder = {self.encoder!r}")
         _require(0 <= self.unknown_rate < 1, "unknown_rate", self.unknown_rate, "at least 0 and below 1")
         _require(self.seed >= 0, "seed", self.seed, "at least 0")
 

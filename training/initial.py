@@ -1,4 +1,4 @@
-"""A new encoder: random weights, and embedding tables that start from the names' word vectors."""
+"""A new encoder: tables that start from the names' word vectors, or are fitted in closed form; all else is random."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,38 @@ from torch import Tensor
 
 from model.dataset import SceneGraphDataset
 from model.encoder import EncoderConfig, SceneGraphEncoder
+from model.encoders import Encoder
+from model.triple_encoder import TripleEncoder, TripleEncoderConfig
 from model.vocabulary import UNKNOWN_ID
 from model.word_vectors import WordVectors
 from training.config import TrainingConfig
+from training.linear_start import fit_caption_part, start_caption_part_from_words, start_identity_part
 
 
-def new_encoder(config: TrainingConfig, dataset: SceneGraphDataset) -> SceneGraphEncoder:
-    """An untrained encoder for a data set, the same for the same seed.
+def new_encoder(config: TrainingConfig, dataset: SceneGraphDataset) -> Encoder:
+    """The encoder that training begins with, the same for the same seed; with start = "linear" it is fitted already."""
+    if config.encoder == "convolution":
+        return _new_convolution(config, dataset)
+    encoder = TripleEncoder(
+        TripleEncoderConfig(
+            object_names=len(dataset.vocabulary.objects),
+            predicates=len(dataset.vocabulary.predicates),
+            caption_dimension=config.caption_dimension,
+            identity_dimension=config.identity_dimension,
+            identity_weight=config.identity_weight,
+            pooling_power=config.pooling_power,
+        )
+    )
+    if config.start == "linear":
+        fit_caption_part(encoder, dataset, config.supervision, config.shrinkage)
+    else:
+        start_caption_part_from_words(encoder, dataset)
+    start_identity_part(encoder, dataset, np.random.default_rng(config.seed))
+    return encoder
+
+
+def _new_convolution(config: TrainingConfig, dataset: SceneGraphDataset) -> SceneGraphEncoder:
+    """An untrained graph convolution.
 
     Object names and predicates start from the mean of the word vectors of their words (Maheshwari et al. 2021), so the
     dimension is that of the word vectors.
@@ -31,6 +56,7 @@ def new_encoder(config: TrainingConfig, dataset: SceneGraphDataset) -> SceneGrap
                 layers=config.layers,
                 pool_image_node=config.pool_image_node,
                 normalize=config.normalize,
+                residual=config.residual,
             ),
             engine=config.engine,
         )

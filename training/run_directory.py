@@ -18,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from model.atomic import write_atomically
 from model.checkpoint import save_checkpoint
 from model.dataset import SceneGraphDataset
-from model.encoder import SceneGraphEncoder
+from model.encoders import Encoder
 from training.config import TrainingConfig
 from training.run_state import RunState, save_state
 
@@ -51,17 +51,23 @@ class RunDirectory:
     ) -> None:
         self.board.close()
 
-    def epoch_done(self, state: RunState, encoder: SceneGraphEncoder, optimizer: torch.optim.Optimizer) -> None:
+    def epoch_done(self, state: RunState, encoder: Encoder, optimizer: torch.optim.Optimizer) -> None:
         """Write the epoch that a run has just finished."""
         for name, value in state.history[-1].items():
             self.board.add_scalar(name, value, state.epoch)
         if state.best_epoch == state.epoch:
-            self._save("best", encoder, state)
-        self._save("last", encoder, state)
+            self._save("best", encoder, state, state.history[-1])
+        self._save("last", encoder, state, state.history[-1])
         _write_json(self.out / "metrics.json", state.history)
         save_state(self.out, state, encoder, optimizer)
 
-    def _save(self, name: str, encoder: SceneGraphEncoder, state: RunState) -> None:
+    def start_done(self, state: RunState, encoder: Encoder, figures: dict[str, float]) -> None:
+        """Write the encoder that a run without epochs begins and ends with."""
+        for name in ("best", "last"):
+            self._save(name, encoder, state, figures)
+        _write_json(self.out / "metrics.json", state.history)
+
+    def _save(self, name: str, encoder: Encoder, state: RunState, figures: dict[str, float]) -> None:
         save_checkpoint(
             self.out / name,
             encoder=encoder,
@@ -71,7 +77,7 @@ class RunDirectory:
                 "config": state.config,
                 "dataset": state.dataset,
                 "epoch": state.epoch,
-                "figures": state.history[-1],
+                "figures": figures,
             },
         )
 

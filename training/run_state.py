@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from model.atomic import write_atomically
-from model.encoder import SceneGraphEncoder
+from model.encoders import Encoder
 from model.errors import DataError
 
 FORMAT_VERSION: Final = 1
@@ -52,7 +52,7 @@ class RunState:
         return sum(epoch.get("seconds", 0.0) for epoch in self.history)
 
 
-def save_state(run: Path, state: RunState, encoder: SceneGraphEncoder, optimizer: torch.optim.Optimizer) -> None:
+def save_state(run: Path, state: RunState, encoder: Encoder, optimizer: torch.optim.Optimizer) -> None:
     """Write the state of a run over the last one, whole or not at all."""
     tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     for number, moments in optimizer.state_dict()["state"].items():
@@ -89,7 +89,7 @@ def load_state(run: Path) -> tuple[RunState, dict[str, torch.Tensor]]:
     return RunState(**document), tensors
 
 
-def restore(tensors: dict[str, torch.Tensor], encoder: SceneGraphEncoder, optimizer: torch.optim.Optimizer) -> None:
+def restore(tensors: dict[str, torch.Tensor], encoder: Encoder, optimizer: torch.optim.Optimizer) -> None:
     """Put the saved weights and moments back where they came from."""
     encoder.load_state_dict(
         {name.removeprefix("encoder."): tensor for name, tensor in tensors.items() if name.startswith("encoder.")}

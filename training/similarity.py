@@ -86,3 +86,8 @@ def supervised_images(
     vectors = dataset.caption_vectors if supervision == "captions" else dataset.phrase_vectors
     members = members[counts[members] > 0]
     return members, vectors[members]
+
+
+def text_counts(dataset: SceneGraphDataset, supervision: Supervision) -> NDArray[np.int32]:
+    """How many texts the vector of each image of a data set is the mean of. Shape (N,)."""
+    return dataset.phrase_counts if supervision == "phrases" else dataset.caption_counts

@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from model.dataset import SceneGraphDataset
-from model.encoder import SceneGraphEncoder
+from model.encoders import Encoder
 from model.engines import graph_engine
 from model.errors import ConfigError, DataError
 from training.config import TrainingConfig
@@ -25,7 +25,8 @@ from training.progress import TrainingProgress
 from training.run_directory import RunDirectory
 from training.run_state import RunState, has_state, load_state, restore
 from training.similarity import CaptionSimilarity, supervised_images
-from training.validation import PRIMARY, validate
+from training.validation import primary, validate
+from training.views import ViewsObjective
 
 _FIGURES_EVERY: Final = 20  # steps between readings of the loss: each reading waits for a GPU
 
@@ -82,6 +83,8 @@ def train(
         progress = TrainingProgress(shown, config.epochs, len(objective.graphs))
         encode = GraphEncoding(encoder, device, config.precision, processes)
         with progress, run or nullcontext():
+            if run is not None and config.epochs == 0:
+                run.start_done(state, encoder, validate(encoder, dataset, config))
             for epoch in range(state.epoch + 1, config.epochs + 1):
                 if minutes is not None and processes.agree(state.seconds >= 60 * minutes, device):
                     break
@@ -90,7 +93,7 @@ def train(
                 figures = _train_epoch(encode, optimizer, objective, epoch=epoch, seconds=left, progress=progress)
                 if run is not None:
                     figures |= validate(encoder, dataset, config)
-                state.add(figures, PRIMARY)
+                state.add(figures, primary(config))
                 if run is not None:
                     run.epoch_done(state, encoder, optimizer)
                 progress.epoch_done(epoch, figures, best=state.best_epoch == epoch)
@@ -120,7 +123,9 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _objective(config: TrainingConfig, dataset: SceneGraphDataset, device: torch.device) -> TripleObjective:
+def _objective(
+    config: TrainingConfig, dataset: SceneGraphDataset, device: torch.device
+) -> TripleObjective | ViewsObjective:
     members, captions = supervised_images(dataset, "train", config.supervision)
     if len(members) < 3:
         raise DataError(
@@ -128,19 +133,22 @@ def _objective(config: TrainingConfig, dataset: SceneGraphDataset, device: torch
             "prepare the data set with more captions, or try --set supervision=phrases"
         )
     similarity = CaptionSimilarity(torch.from_numpy(captions).to(device))
+    if config.loss == "views":
+        graphs = dataset.members("train")
+        return ViewsObjective(config, dataset.graphs.select(graphs), np.searchsorted(graphs, members), similarity)
     return TripleObjective(config, dataset.graphs.select(members), similarity)
 
 
 def _train_epoch(
     encode: GraphEncoding,
     optimizer: torch.optim.Optimizer,
-    objective: TripleObjective,
+    objective: TripleObjective | ViewsObjective,
     *,
     epoch: int,
     seconds: float | None,
     progress: TrainingProgress,
 ) -> dict[str, float]:
-    """Take each image once as the anchor, as far as the time reaches; the figures are means over the epoch."""
+    """Take each graph once as the anchor, as far as the time reaches; the figures are means over the epoch."""
     config = objective.config
     random = np.random.default_rng([config.seed, epoch])
     generator = torch.Generator(encode.device).manual_seed(int(random.integers(2**63)))
@@ -186,9 +194,7 @@ def _figures(step_loss: StepLoss) -> Tensor:
     return torch.stack([step_loss.loss.detach(), step_loss.excess]).double()
 
 
-def _begin(
-    out: Path, fresh: RunState, encoder: SceneGraphEncoder, optimizer: torch.optim.Optimizer, resume: bool
-) -> RunState:
+def _begin(out: Path, fresh: RunState, encoder: Encoder, optimizer: torch.optim.Optimizer, resume: bool) -> RunState:
     """The state that the run begins with: its last one if it is resumed, with weights and moments put back."""
     if not resume:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
