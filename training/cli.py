@@ -188,7 +188,7 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Directory of the report and its runs; the same one to go on.")],
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of the default recipe and of the best paper model.")] = 3,
     other_seeds: Annotated[int, typer.Option(min=1, help="Seeds of the eleven other paper models.")] = 1,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every run; else those of its recipe.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every run, else its recipe's; 0 stay 0.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Training time of every run, instead of epochs.")] = None,
     features: Annotated[
         Path | None, typer.Option(help="Image features to compare with: .npz with ids (N,) and features (N, D).")

@@ -34,7 +34,7 @@ class Plan:
     Args:
         seeds: of the default recipe and of the best paper model: 0 .. seeds - 1.
         other_seeds: of the eleven other paper models.
-        epochs: of every run; None: the recipe's.
+        epochs: of every run whose recipe has any; None: the recipe's.
         minutes: training time of every run; None: by epochs.
         settings: `key=value` for all recipes.
         ablations: whether to train the variants of the default recipe.
@@ -53,11 +53,6 @@ class Plan:
         for name, value in (("--seeds", self.seeds), ("--other-seeds", self.other_seeds)):
             if value < 1:
                 raise ConfigError(f"{name} is {value}; it must be at least 1")
-
-    @property
-    def all_settings(self) -> list[str]:
-        """What is put over the values of every recipe."""
-        return [*self.settings, *([] if self.epochs is None else [f"epochs={self.epochs}"])]
 
     @property
     def budget(self) -> str:
@@ -110,8 +105,9 @@ def reproduce(
         minutes=plan.minutes,
         console=console,
     )
-    papers, default = paper_models(plan.all_settings), default_model(plan.all_settings)
-    ablations = ablation_models(plan.all_settings) if plan.ablations else []
+    settings = list(plan.settings)
+    papers, default = paper_models(settings, plan.epochs), default_model(settings, plan.epochs)
+    ablations = ablation_models(settings, plan.epochs) if plan.ablations else []
     first = [(model, k) for model in papers for k in range(plan.other_seeds)]
     rest = [(default, k) for k in range(plan.seeds)] + [(model, 0) for model in ablations]
     for model, k in (*first, *rest):
@@ -178,7 +174,7 @@ def _settings(dataset: SceneGraphDataset, plan: Plan) -> dict[str, Any]:
         "training_images_with_captions": int((dataset.caption_counts[training] > 0).sum()),
         "budget": plan.budget,
         "minutes": plan.minutes,
-        "set": " ".join(plan.all_settings),
+        "set": " ".join(plan.settings),
         "seeds": plan.seeds,
         "other_seeds": plan.other_seeds,
     }

@@ -49,11 +49,12 @@ def paper_name(loss: LossName, sampler: SamplerName) -> str:
     return f"{loss}-{sampler}"
 
 
-def paper_models(settings: list[str]) -> list[Model]:
+def paper_models(settings: list[str], epochs: int | None) -> list[Model]:
     """The paper's 3 losses x 4 samplers.
 
     Args:
         settings: `key=value` put over the values of the `paper` recipe.
+        epochs: of every run, if other than the recipe's.
 
     Raises:
         ConfigError: an impossible setting.
@@ -63,23 +64,23 @@ def paper_models(settings: list[str]) -> list[Model]:
             name=paper_name(loss, sampler),
             title=f"{LOSS_TITLES[loss]}, {sampler.capitalize()}",
             kind="paper",
-            config=load_recipe("paper", [*settings, f"loss={loss}", f"sampler={sampler}"]),
+            config=_load("paper", [*settings, f"loss={loss}", f"sampler={sampler}"], epochs),
         )
         for loss in LOSSES
         for sampler in SAMPLERS
     ]
 
 
-def default_model(settings: list[str]) -> Model:
-    """The `default` recipe with these settings.
+def default_model(settings: list[str], epochs: int | None) -> Model:
+    """The `default` recipe with these settings and epochs.
 
     Raises:
         ConfigError: an impossible setting.
     """
-    return Model(name=DEFAULT, title="default recipe", kind="default", config=load_recipe(DEFAULT, settings))
+    return Model(name=DEFAULT, title="default recipe", kind="default", config=_load(DEFAULT, settings, epochs))
 
 
-def ablation_models(settings: list[str]) -> list[Model]:
+def ablation_models(settings: list[str], epochs: int | None) -> list[Model]:
     """The variants that `ablations.toml` beside the recipes lists, each the default recipe but for some values.
 
     The file holds `[[variant]]` tables with a `title` and `set = {key = value, ...}`. Without the file there are none.
@@ -101,7 +102,9 @@ def ablation_models(settings: list[str]) -> list[Model]:
             title=title,
             kind="ablation",
             # JSON's numbers, booleans and strings are TOML's too.
-            config=load_recipe(DEFAULT, [*settings, *(f"{key}={json.dumps(value)}" for key, value in changes.items())]),
+            config=_load(
+                DEFAULT, [*settings, *(f"{key}={json.dumps(value)}" for key, value in changes.items())], epochs
+            ),
             changes=changes,
         )
         for title, changes in pairs
@@ -109,3 +112,9 @@ def ablation_models(settings: list[str]) -> list[Model]:
     if len({model.name for model in models}) < len(models):
         raise ConfigError(f"{path} has two variants of one title; give each its own")
     return models
+
+
+def _load(recipe: str, settings: list[str], epochs: int | None) -> TrainingConfig:
+    """A recipe with so many epochs, unless it has none: what is fitted in closed form is not trained further."""
+    config = load_recipe(recipe, settings)
+    return config if epochs is None or config.epochs == 0 else replace(config, epochs=epochs)

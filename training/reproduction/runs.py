@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Final
 
 from rich.console import Console
@@ -113,6 +114,7 @@ def finish(study: Study, model: Model, seed: int) -> dict[str, Any]:
     key = study.evaluation_key(extras=with_extras)
     if report is not None and report["format_version"] == FORMAT_VERSION and report["evaluation"] == key:
         return report
+    started = perf_counter()
     if report is None:
         train(
             model.with_seed(seed),
@@ -122,6 +124,7 @@ def finish(study: Study, model: Model, seed: int) -> dict[str, Any]:
             minutes=study.minutes,
             console=study.console,
         )
+    wall_seconds = perf_counter() - started
     checkpoint = load_checkpoint(directory)
     checkpoint.encoder.to(choose_device("auto" if model.config.device == "auto" else model.config.device))
     embedder = EncoderEmbedder(checkpoint.encoder)
@@ -130,7 +133,7 @@ def finish(study: Study, model: Model, seed: int) -> dict[str, Any]:
         "settings": _settings(study, model, seed),
         "evaluation": key,
         "checkpoint": checkpoint.digest,
-        "training": _training(directory, checkpoint) if report is None else report["training"],
+        "training": _training(directory, checkpoint, wall_seconds) if report is None else report["training"],
         "scores": score(embedder, study.benchmark.numbered_for(checkpoint.resolver, study.dataset), study.benchmark),
         "extras": {
             name: score_shares(embedder, benchmark.numbered_for(checkpoint.resolver, dataset), benchmark)
@@ -149,13 +152,14 @@ def _settings(study: Study, model: Model, seed: int) -> dict[str, Any]:
     }
 
 
-def _training(directory: Path, checkpoint: Checkpoint) -> dict[str, Any]:
+def _training(directory: Path, checkpoint: Checkpoint, wall_seconds: float) -> dict[str, Any]:
     """The course of a run: time, epochs, the validation scores of the checkpoint that is used, and the machine."""
     history = json.loads((directory / "metrics.json").read_text())
     run = json.loads((directory / "run.json").read_text())
     figures = checkpoint.metadata["figures"]
     return {
         "seconds": sum(epoch.get("seconds", 0.0) for epoch in history),
+        "wall_seconds": wall_seconds,
         "epochs": len(history),
         "best_epoch": checkpoint.metadata["epoch"],
         "validation": {name: value for name, value in figures.items() if name.startswith("val_")},

@@ -170,6 +170,7 @@ def protocol_section(document: Mapping[str, Any], trained: Sequence[Result]) -> 
             Cell(result.title),
             Cell(str(seed)),
             Cell(f"{run['seconds']:.0f}"),
+            Cell(f"{run['wall_seconds']:.0f}"),
             Cell(str(run["epochs"])),
             Cell(str(run["best_epoch"])),
             Cell(_or_dash(run["validation"].get("val_row_kendall_tau"))),
@@ -193,8 +194,8 @@ def protocol_section(document: Mapping[str, Any], trained: Sequence[Result]) -> 
             ),
             (
                 f"Training: {settings['training_images']} images, {settings['training_images_with_captions']} of "
-                f"them with captions; {settings['budget']} for every run; values set for all recipes: "
-                f"{settings['set'] or 'none'}."
+                f"them with captions; {settings['budget']}, of every run that is trained by gradient; values set for "
+                f"all recipes: {settings['set'] or 'none'}."
             ),
             (
                 "Of each run the checkpoint of the best validation score is used. Each query is an image's graph with "
@@ -205,6 +206,7 @@ def protocol_section(document: Mapping[str, Any], trained: Sequence[Result]) -> 
                 "method. Figures with ± are means and standard deviations over training seeds 0, 1, ..."
             ),
             *(f"Trained on: {line}." for line in hardware),
+            "Wall seconds count start, fitting, validation and writing too; after an interruption, of the last part.",
         ],
         tables=[
             Table(
@@ -212,6 +214,7 @@ def protocol_section(document: Mapping[str, Any], trained: Sequence[Result]) -> 
                     "run",
                     "seed",
                     "training seconds",
+                    "wall seconds",
                     "epochs",
                     "best epoch",
                     "val row tau",

@@ -27,7 +27,7 @@ from training.reproduction import runs
 from training.reproduction.page import to_html, to_markdown
 from training.reproduction.paper import TABLE_2, TABLE_3
 from training.reproduction.pictures import picture
-from training.reproduction.plan import LOSSES, SAMPLERS, ablation_models, paper_models, paper_name
+from training.reproduction.plan import LOSSES, SAMPLERS, ablation_models, default_model, paper_models, paper_name
 from training.reproduction.results import Result, digits, show
 from training.reproduction.samples import sample_queries
 from training.reproduction.sections import Cell, Section, Table
@@ -115,7 +115,7 @@ def test_the_best_paper_model_is_the_best_on_validation_images(document: dict[st
 
 
 def test_validation_decides_and_the_paper_s_own_stands_without_it(recipes: Path) -> None:
-    papers = paper_models([])
+    papers = paper_models([], None)
     scores: dict[str, dict[str, float]] = {model.name: {"val_row_kendall_tau": 0.1} for model in papers}
     scores["infonce-random"] = {"val_row_kendall_tau": 0.2}
     assert best_paper_model(papers, scores).name == "infonce-random"
@@ -156,7 +156,7 @@ def test_other_queries_are_scored_without_training_again(
         minutes=None,
         console=Console(quiet=True),
     )
-    model = paper_models(PLAN.all_settings)[0]
+    model = paper_models(list(SETTINGS), 1)[0]
     path = study.directory(model, 0) / "report.json"
     kept = path.read_bytes()
     scored = runs.finish(study, model, 0)
@@ -168,7 +168,7 @@ def test_other_queries_are_scored_without_training_again(
 def test_an_interrupted_run_goes_on(
     recipes: Path, dataset: SceneGraphDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = paper_models([*SETTINGS, "epochs=2"])[0]
+    model = paper_models(list(SETTINGS), 2)[0]
     study = runs.Study(
         dataset=dataset,
         benchmark=Benchmark.of_split(dataset, "test", 0),
@@ -260,12 +260,18 @@ def test_paper_tables_are_complete() -> None:
     assert {len(row) for row in TABLE_3.values()} == {3}
 
 
+def test_a_recipe_without_epochs_stays_without(recipes: Path) -> None:
+    assert default_model([], 3).config.epochs == 3
+    assert default_model([], None).config.epochs == 100
+    assert default_model(["encoder=triples", "start=linear", "epochs=0"], 3).config.epochs == 0
+
+
 def test_ablations_file_of_another_form_says_so(recipes: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(config, "RECIPES", tmp_path)
-    assert ablation_models([]) == []
+    assert ablation_models([], None) == []
     (tmp_path / "ablations.toml").write_text('[[variant]]\nname = "no title"\n')
     with pytest.raises(ConfigError, match="is not of the form"):
-        ablation_models([])
+        ablation_models([], None)
 
 
 def result(name: str, tau: float, recall: float, kind: str = "paper") -> Result:
