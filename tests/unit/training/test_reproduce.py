@@ -34,6 +34,7 @@ from training.reproduction.sections import Cell, Section, Table
 from training.reproduction.summary import order_section, summary_section
 from training.trainer import train
 
+SHIPPED = config.RECIPES
 SETTINGS = ("layers=1", "hidden=8", "device=cpu", "batch_size=32")
 PLAN = Plan(seeds=2, other_seeds=1, epochs=1, minutes=None, settings=SETTINGS, ablations=True)
 
@@ -258,6 +259,12 @@ def test_paper_tables_are_complete() -> None:
     assert set(TABLE_2) > twelve
     assert {len(row) for row in TABLE_2.values()} == {6}
     assert {len(row) for row in TABLE_3.values()} == {3}
+
+
+def test_the_shipped_variants_are_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "RECIPES", SHIPPED)
+    default = default_model([], None).config
+    assert all(model.config != default for model in ablation_models([], None))
 
 
 def test_a_recipe_without_epochs_stays_without(recipes: Path) -> None:
