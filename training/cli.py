@@ -51,9 +51,12 @@ def prepare(
     visual_genome: Annotated[
         Path, typer.Option(help="Directory with objects.json, relationships.json, image_data.json ...")
     ],
-    captions: Annotated[list[Path], typer.Option(help="COCO captions_*.json; may be repeated.")],
     word_vectors: Annotated[Path, typer.Option(help="Word vectors as GloVe text, plain, .gz or .zip.")],
     out: Annotated[Path, typer.Option(help="Data set directory to write.")],
+    captions: Annotated[
+        list[Path] | None,
+        typer.Option(help="COCO captions_*.json; may be repeated. Without, the data set is for retrieval alone."),
+    ] = None,
     min_count: Annotated[int, typer.Option(help="Drop object names and predicates seen less often.")] = 25,
     min_objects: Annotated[int, typer.Option(help="Drop images with fewer objects.")] = 3,
     max_objects: Annotated[int, typer.Option(help="Drop images with more objects.")] = 40,
@@ -85,7 +88,7 @@ def prepare(
         raise ConfigError(f"--split {split}: write three whole numbers, as in 70:20:10") from None
     run(
         visual_genome=visual_genome,
-        captions=captions,
+        captions=captions or [],
         word_vectors=word_vectors,
         sentence_encoder=sentence_encoder,
         out=out,
