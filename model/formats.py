@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, get_args
 
 from model.errors import GraphError, Problem
-from model.graph_reader import WILDCARD, GraphReader, kind_of
+from model.graph_reader import WILDCARD, GraphLimits, GraphReader, kind_of
 from model.scene_graph import SceneGraph, SceneObject
 
 GraphFormat = Literal["native", "sg2im", "visual_genome", "gqa"]
@@ -27,15 +27,21 @@ GraphFormat = Literal["native", "sg2im", "visual_genome", "gqa"]
 _NUMBER = re.compile("0|[1-9][0-9]{0,17}")  # an id that survives the way through an integer
 
 
-def read_graph(document: object, format: GraphFormat | None = None) -> SceneGraph:  # noqa: A002 (its name in the HTTP interface)
+def read_graph(
+    document: object,
+    format: GraphFormat | None = None,  # noqa: A002 (its name in the HTTP interface)
+    limits: GraphLimits | None = None,
+) -> SceneGraph:
     """The scene graph that a JSON document describes.
 
     Args:
         document: parsed JSON.
         format: which form it is in; recognised by its shape where not given.
+        limits: how large it may be; where a document is a stranger's.
 
     Raises:
-        GraphError: with every problem found, each with a JSON pointer into the document.
+        GraphError: with every problem found, the first hundred where there are very many, each with a JSON pointer
+            into the document.
     """
     if not isinstance(document, dict):
         raise GraphError(
@@ -43,7 +49,10 @@ def read_graph(document: object, format: GraphFormat | None = None) -> SceneGrap
         )
     if format is not None and format not in get_args(GraphFormat):
         raise GraphError([Problem("", f"format {format!r} is unknown; use one of {', '.join(get_args(GraphFormat))}")])
-    reader = GraphReader()
+    reader = GraphReader(limits or GraphLimits())
+    for key, check in (("objects", reader.check_objects), ("relationships", reader.check_relationships)):
+        if isinstance(items := document.get(key), list | dict):
+            check(items)
     _READERS[format or recognize_format(document)](reader, document)
     return reader.graph()
 
@@ -151,6 +160,7 @@ def _read_gqa(reader: GraphReader, document: dict[str, Any]) -> None:
         elif reader.id(key, pointer) is not None and reader.has(item, ("name",), pointer):
             reader.add_object(key, reader.text(item["name"], f"{pointer}/name", "name"), item, pointer)
             relations += [(key, where, relation) for where, relation in reader.entries(item, "relations", pointer)]
+            reader.check_relationships(relations)
     for subject, pointer, relation in relations:
         if reader.has(relation, ("name", "object"), pointer):
             pointers = (pointer, f"{pointer}/name", f"{pointer}/object")

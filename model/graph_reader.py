@@ -1,7 +1,9 @@
 """Collects a scene graph from a JSON document of any form, with every problem on the way."""
 
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Sequence, Sized
+from dataclasses import dataclass
 from typing import Any, Final
 
 from model.errors import GraphError, Problem
@@ -9,13 +11,39 @@ from model.scene_graph import Box, Relationship, SceneGraph, SceneObject
 
 WILDCARD: Final = "*"
 
+MAX_PROBLEMS: Final = 100
+"""Problems that one answer names; where there are more, the last of them says so."""
+
+MORE_PROBLEMS: Final = Problem("", "there are more problems than these; mend them first")
+
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # databases refuse NUL, and a lone surrogate has no UTF-8
 
 
-class GraphReader:
-    """Collects the objects, relationships and problems of one document."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphLimits:
+    """How large a document may be that a stranger sends; each by default without a limit.
 
-    def __init__(self) -> None:
+    Args:
+        objects: how many, wildcards that stand at the ends of relationships among them.
+        relationships: how many.
+        text_length: of an id, a name, a predicate or an attribute. Units: characters.
+    """
+
+    objects: int = sys.maxsize
+    relationships: int = sys.maxsize
+    text_length: int = sys.maxsize
+
+
+class GraphReader:
+    """Collects the objects, relationships and problems of one document.
+
+    Args:
+        limits: what is larger is refused as soon as it is noticed, before time is spent on it.
+    """
+
+    def __init__(self, limits: GraphLimits) -> None:
+        self._limits = limits
+        self._wildcards = 0  # where to look for the next wildcard's number
         self.objects: dict[str, SceneObject] = {}
         self.relationships: list[Relationship] = []
         self.problems: list[Problem] = []
@@ -31,8 +59,34 @@ class GraphReader:
         return SceneGraph(tuple(self.objects.values()), tuple(self.relationships))
 
     def fail(self, pointer: str, message: str) -> None:
-        """Note a problem and go on, so that one answer names them all."""
+        """Note a problem and go on, so that one answer names them all, or the first of very many.
+
+        Raises:
+            GraphError: there are too many to go on.
+        """
+        if len(self.problems) == MAX_PROBLEMS - 1:
+            raise GraphError([*self.problems, MORE_PROBLEMS])
         self.problems.append(Problem(pointer, message))
+
+    def check_objects(self, objects: Sized) -> None:
+        """Go no further with more objects than the limit.
+
+        Raises:
+            GraphError: there are more.
+        """
+        self._check("objects", len(objects), self._limits.objects)
+
+    def check_relationships(self, relationships: Sized) -> None:
+        """Go no further with more relationships than the limit.
+
+        Raises:
+            GraphError: there are more.
+        """
+        self._check("relationships", len(relationships), self._limits.relationships)
+
+    def _check(self, what: str, count: int, limit: int) -> None:
+        if count > limit:
+            raise GraphError([Problem(f"/{what}", f"a graph may have {limit} {what} here, this one has more")])
 
     def has(self, item: dict[str, Any], keys: Sequence[str], pointer: str) -> bool:
         """Whether all the keys are there; null is there, and a wildcard."""
@@ -67,15 +121,22 @@ class GraphReader:
             self.fail(pointer + id_key, f"another object has the id {key!r}; ids must be unique")
             return
         attributes, box = self.attributes(source, pointer), self.box(source, pointer)
-        self.objects[key] = SceneObject(id=key, name=name, attributes=attributes, box=box)
+        self._keep(SceneObject(id=key, name=name, attributes=attributes, box=box))
 
     def add_wildcard(self) -> str:
         """An object that may be anything, for a relationship that leaves one of its ends open."""
-        number = len(self.objects)
-        while f"*{number}" in self.objects:
-            number += 1
-        self.objects[f"*{number}"] = SceneObject(id=f"*{number}", name=None)
-        return f"*{number}"
+        # The number only rises, so that all wildcards together pass each id of the document at most once.
+        self._wildcards = max(self._wildcards, len(self.objects))
+        while f"*{self._wildcards}" in self.objects:
+            self._wildcards += 1
+        key = f"*{self._wildcards}"
+        self._wildcards += 1
+        self._keep(SceneObject(id=key, name=None))
+        return key
+
+    def _keep(self, scene_object: SceneObject) -> None:
+        self.objects[scene_object.id] = scene_object
+        self.check_objects(self.objects)
 
     def add_relationship(
         self, subject: object, predicate: object, target: object, pointers: tuple[str, str, str]
@@ -99,10 +160,13 @@ class GraphReader:
     def id(self, value: object, pointer: str) -> str | None:
         """An identifier, as a string."""
         if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        if isinstance(value, str) and value and not _UNSTORABLE.search(value):
+            value = str(value)
+        if not isinstance(value, str):
+            self.fail(pointer, f"an id is a non-empty string or a whole number, not {kind_of(value)}")
+        elif not value:
+            self.fail(pointer, "an id must not be empty; write a string or a whole number")
+        elif not self._refused(value, pointer, "an id"):
             return value
-        self.fail(pointer, f"an id is a non-empty string or a whole number, not {kind_of(value)}")
         return None
 
     def text(self, value: object, pointer: str, what: str) -> str | None:
@@ -113,11 +177,19 @@ class GraphReader:
             self.fail(pointer, f"a {what} is a string, or null for any, not {kind_of(value)}")
         elif not value.strip():
             self.fail(pointer, f'a {what} must not be empty; use null or "*" for any')
-        elif _UNSTORABLE.search(value):
-            self.fail(pointer, f"a {what} must not hold NUL characters or lone surrogates; remove them")
-        else:
+        elif not self._refused(value, pointer, f"a {what}"):
             return value
         return None
+
+    def _refused(self, text: str, pointer: str, what: str) -> bool:
+        """Whether a text cannot be kept as it is."""
+        if len(text) > self._limits.text_length:
+            self.fail(pointer, f"{what} may have {self._limits.text_length} characters, this one has {len(text)}")
+        elif _UNSTORABLE.search(text):
+            self.fail(pointer, f"{what} must not hold NUL characters or lone surrogates; remove them")
+        else:
+            return False
+        return True
 
     def attributes(self, source: dict[str, Any], pointer: str) -> tuple[str, ...]:
         """The attributes of an object; wildcards say nothing and are left out."""

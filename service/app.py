@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from model.errors import Problem, SceneRankError
+from model.graph_reader import MAX_PROBLEMS
 from service.catalogue import Catalogue
 from service.database import open_database
 from service.dependencies import Services
@@ -112,14 +113,16 @@ async def _validation_error(request: Request, error: Exception) -> Response:
         reason = broken.get("ctx", {}).get("error", "")
         detail = f"the body is not JSON: {reason} at character {broken['loc'][-1]}"
         return _respond(request, ProblemDocument(kind=HTTP_KINDS[400], detail=detail))
-    return _respond(request, problem_of(RequestInvalidError(*map(_problem, errors))))
+    # One more than an answer names, so that it says that there are more.
+    return _respond(request, problem_of(RequestInvalidError(*map(_problem, errors[: MAX_PROBLEMS + 1]))))
 
 
 def _problem(item: dict[str, Any]) -> Problem:
     """What pydantic found wrong, with a JSON pointer."""
     place, *path = item["loc"]
+    message = item["msg"] if item["type"] != "string_pattern_mismatch" else "has a form that is not possible; see /docs"
     if place != "body":
-        return Problem("", f"{place} parameter {'.'.join(map(str, path))}: {item['msg']}")
+        return Problem("", f"{place} parameter {'.'.join(map(str, path))}: {message}")
     pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
     match item["type"]:
         case "extra_forbidden":
@@ -131,7 +134,7 @@ def _problem(item: dict[str, Any]) -> Problem:
         case "dict_type" | "model_type" | "model_attributes_type":
             return Problem(pointer, "must be a JSON object")
         case _:
-            return Problem(pointer, item["msg"])
+            return Problem(pointer, message)
 
 
 def _is_json(request: Request) -> bool:

@@ -13,13 +13,15 @@ SceneRankError (model.errors)
 └── CatalogueError            the database is missing, unreachable, or of another version
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy.exc import OperationalError
 
 from model.errors import CheckpointError, ConfigError, DataError, GraphError, Problem, SceneRankError
+from model.graph_reader import MAX_PROBLEMS, MORE_PROBLEMS
 
 
 class RequestInvalidError(SceneRankError):
@@ -149,10 +151,10 @@ def problem_of(error: Exception) -> ProblemDocument:
     headers = {"Retry-After": str(kind.retry_after)} if kind.retry_after is not None else {}
     match error:
         case GraphError():
-            problems = tuple(Problem(f"/graph{item.pointer}", item.message) for item in error.problems)
+            problems = _first(Problem(f"/graph{item.pointer}", item.message) for item in error.problems)
             detail = _summary(problems)
         case RequestInvalidError():
-            problems = error.problems
+            problems = _first(error.problems)
             detail = _summary(problems)
         case ReindexRunningError():
             headers["Location"] = f"/jobs/{error.job_id}"
@@ -168,8 +170,15 @@ def problem_of(error: Exception) -> ProblemDocument:
 INTERNAL_DETAIL: Final = "something went wrong in the service; its log tells what, under this answer's X-Request-Id"
 
 
+def _first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """As many as an answer names; a long list is work for the event loop, and nobody reads it."""
+    first = tuple(islice(problems, MAX_PROBLEMS + 1))
+    return first if len(first) <= MAX_PROBLEMS else (*first[: MAX_PROBLEMS - 1], MORE_PROBLEMS)
+
+
 def _summary(problems: tuple[Problem, ...]) -> str:
     """The first few problems in one line."""
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    more = "; and many more" if len(problems) == MAX_PROBLEMS else more
     texts = [f"{item.pointer}: {item.message}" if item.pointer else item.message for item in problems[:3]]
     return "; ".join(texts) + more

@@ -3,9 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from model.formats import GraphFormat
+from model.graph_reader import MAX_PROBLEMS
 from model.resolution import How
 from service.jobs import JobState
 
@@ -19,6 +21,14 @@ class _Request(BaseModel):
     """A request body: what it does not know it refuses rather than ignores, and it converts nothing."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: object) -> object:
+        # Each field that is not known is an error of its own, found on the event loop.
+        if isinstance(value, dict) and len(value) > MAX_PROBLEMS:
+            raise PydanticCustomError("too_many_fields", "has many more fields than there are; see /docs")
+        return value
 
 
 class _Response(BaseModel):

@@ -1,13 +1,13 @@
 """From a query graph to a page of images: resolve the names, encode, look up, say what was taken for what."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 from model.batch import PackedGraphs
-from model.errors import GraphError, Problem
+from model.errors import Problem
 from model.formats import GraphFormat, read_graph
+from model.graph_reader import GraphLimits
 from model.inference import embed
 from model.resolution import Substitution
 from model.scene_graph import SceneGraph
@@ -56,11 +56,10 @@ def read_query_graph(document: dict[str, Any], format: GraphFormat | None, limit
     Raises:
         GraphError: it is not valid, or larger than the settings allow.
     """
-    graph = read_graph(document, format)
-    problems = list(_excesses(graph, limits))
-    if problems:
-        raise GraphError(problems)
-    return graph
+    size = GraphLimits(
+        objects=limits.max_objects, relationships=limits.max_relationships, text_length=limits.max_name_length
+    )
+    return read_graph(document, format, size)
 
 
 def search(version: IndexVersion, query: SearchQuery) -> SearchAnswer:
@@ -72,7 +71,7 @@ def search(version: IndexVersion, query: SearchQuery) -> SearchAnswer:
     started = perf_counter()
     resolved = version.checkpoint.resolver.resolve(query.graph)
     if query.strict and resolved.substitutions:
-        raise SubstitutionError(*(Problem(f"/graph{item.pointer}", explain(item)) for item in resolved.substitutions))
+        raise SubstitutionError(*(Problem(f"/graph{item.pointer}", _unknown(item)) for item in resolved.substitutions))
     vector = embed(version.checkpoint.encoder, PackedGraphs.pack([resolved]))[0]
     encoded = perf_counter()
     hits = version.index.search(vector, limit=query.limit, offset=query.offset, min_score=query.min_score)
@@ -88,36 +87,21 @@ def search(version: IndexVersion, query: SearchQuery) -> SearchAnswer:
 
 
 def explain(substitution: Substitution) -> str:
-    """A substitution in words."""
-    word = repr(substitution.word)
+    """What a word was taken for, and why."""
     if substitution.taken_for is None:
-        return f"{word} is not in the vocabulary and nothing near it is; it is taken for an unknown thing"
+        return f"{_unknown(substitution)}; it is taken for an unknown thing"
+    return f"{_unknown(substitution)}, which it is taken for"
+
+
+def _unknown(substitution: Substitution) -> str:
+    """Why a word is not known as it stands."""
+    word, taken_for = repr(substitution.word), repr(substitution.taken_for)
+    if substitution.taken_for is None:
+        return f"{word} is not known, and nothing near it is"
     how = {
         "case": "differs in case or spaces from",
         "alias": "is another name for",
         "plural": "is the singular or plural of",
-        "nearest": "is not in the vocabulary; the nearest known name is",
+        "nearest": "is not known; the nearest known name is",
     }[substitution.how]
-    return f"{word} {how} {substitution.taken_for!r}, which it is taken for"
-
-
-def _excesses(graph: SceneGraph, limits: Settings) -> Iterator[Problem]:
-    for key, items, limit in (
-        ("objects", graph.objects, limits.max_objects),
-        ("relationships", graph.relationships, limits.max_relationships),
-    ):
-        if len(items) > limit:
-            yield Problem(f"/{key}", f"a query graph may have {limit} {key}, this one has {len(items)}")
-    texts = [
-        *((f"/objects/{row}/id", item.id) for row, item in enumerate(graph.objects)),
-        *((f"/objects/{row}/name", item.name) for row, item in enumerate(graph.objects)),
-        *((f"/relationships/{row}/predicate", edge.predicate) for row, edge in enumerate(graph.relationships)),
-        *(
-            (f"/objects/{row}/attributes/{column}", attribute)
-            for row, item in enumerate(graph.objects)
-            for column, attribute in enumerate(item.attributes)
-        ),
-    ]
-    for pointer, text in texts:
-        if text is not None and len(text) > limits.max_name_length:
-            yield Problem(pointer, f"a text may have {limits.max_name_length} characters, this one has {len(text)}")
+    return f"{word} {how} {taken_for}"

@@ -75,7 +75,7 @@ async def post_search(
 
 def _check_page(body: SearchRequest, limits: Settings) -> None:
     if body.limit > limits.max_limit:
-        raise RequestInvalidError(Problem("/limit", f"limit is at most {limits.max_limit}, this one is {body.limit}"))
+        raise RequestInvalidError(Problem("/limit", f"limit is at most {limits.max_limit}; ask for pages"))
     if body.offset + body.limit > limits.max_window:
         message = f"offset + limit is at most {limits.max_window}; ask for a smaller part, or a higher min_score"
         raise RequestInvalidError(Problem("/offset", message))

@@ -7,6 +7,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from model.graph_reader import MAX_PROBLEMS
 from service.index.versions import open_version
 from service.search import SearchQuery, read_query_graph, search
 from service.settings import Settings
@@ -74,7 +75,14 @@ BROKEN: Final[dict[str, tuple[int, str | None, str | bytes]]] = {
     "NUL": (422, "/graph/objects/0", '{"graph": {"objects": ["a\\u0000"]}}'),
     "box of NaN": (422, "/graph/objects/0/x", '{"graph": {"objects": [{"id": 1, "name": "man", "x": NaN}]}}'),
     "too many objects": (422, "/graph/objects", json.dumps({"graph": {"objects": ["man"] * 257}})),
-    "name too long": (422, "/graph/objects/0/name", json.dumps({"graph": {"objects": ["m" * 201]}})),
+    "very many problems": (422, "/graph/objects/0/id", json.dumps({"graph": {"objects": [{}] * 250}})),
+    "very many fields": (422, "", json.dumps({f"field-{number}": 1 for number in range(50_000)})),
+    "a GQA id as long as the request": (
+        422,
+        None,
+        json.dumps({"graph": {"objects": {"x" * 300_000: {"name": "man", "attributes": [1] * 100_000}}}}),
+    ),
+    "name too long": (422, "/graph/objects/0", json.dumps({"graph": {"objects": ["m" * 201]}})),
     "strict and unknown": (422, "/graph/objects/0/name", '{"graph": {"objects": ["zebra"]}, "strict": true}'),
     "not an object": (422, "", "[]"),
     "null": (422, "", "null"),
@@ -146,6 +154,8 @@ def test_broken_requests_get_problem_documents(
     answer = service.client.post("/search", content=body, headers={"Content-Type": "application/json"})
 
     assert_problem(answer, status)
+    assert len(answer.json().get("errors", ())) <= MAX_PROBLEMS
+    assert len(answer.content) < 2 * len(body) + 30_000, "an answer is no larger than what it is about"
     if pointer is not None:
         assert answer.json()["errors"][0]["pointer"] == pointer
 
@@ -176,7 +186,9 @@ def test_a_body_over_the_limit_in_chunks_is_413(service: Service) -> None:
     ],
 )
 def test_wrong_addresses_get_problem_documents(service: Service, method: str, path: str, status: int) -> None:
-    assert_problem(service.client.request(method, path), status)
+    answer = service.client.request(method, path)
+    assert_problem(answer, status)
+    assert "^[" not in answer.json()["detail"], "regular expressions are no explanation"
 
 
 def test_reindex_opens_for_each_key_and_no_other(service: Service) -> None:

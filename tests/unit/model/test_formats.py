@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from model.errors import GraphError
 from model.formats import GraphFormat, read_graph, recognize_format, write_graph
+from model.graph_reader import MAX_PROBLEMS, GraphLimits, GraphReader
 from model.scene_graph import Box, Relationship, SceneGraph, SceneObject
 
 EXAMPLES: dict[GraphFormat, dict[str, Any]] = {
@@ -153,6 +154,75 @@ def test_what_is_wrong_is_named_by_its_pointer(document: object, pointers: list[
 def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
     with pytest.raises(GraphError, match="native, sg2im, visual_genome, gqa"):
         read_graph(EXAMPLES["native"], "xml")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer"),
+    [
+        ({"objects": ["man"] * 4}, "/objects"),
+        ({"objects": [{"id": i, "name": "man"} for i in range(4)]}, "/objects"),
+        ({"objects": [{"object_id": i, "name": "man"} for i in range(4)]}, "/objects"),
+        ({"objects": {str(i): {"name": "man"} for i in range(4)}}, "/objects"),
+        ({"objects": ["man"], "relationships": [[None, "on", None]] * 2}, "/objects"),
+        (
+            {
+                "relationships": [
+                    {
+                        "predicate": "on",
+                        "subject": {"object_id": i, "name": "a"},
+                        "object": {"object_id": -i, "name": "b"},
+                    }
+                    for i in (1, 2)
+                ]
+            },
+            "/objects",
+        ),
+        ({"objects": ["man"], "relationships": [[0, "on", 0]] * 3}, "/relationships"),
+        ({"objects": ["man"], "relationships": [1] * 3}, "/relationships"),
+        ({"objects": {"a": {"name": "man", "relations": [{"name": "on", "object": "a"}] * 3}}}, "/relationships"),
+        ({"objects": ["abcdef"]}, "/objects/0"),
+        ({"objects": [{"id": 123456, "name": "man"}]}, "/objects/0/id"),
+        ({"objects": {"abcdef": {"name": "man", "attributes": [1, 1]}}}, "/objects/abcdef"),
+    ],
+)
+def test_a_document_over_the_limits_is_refused_whatever_its_form(document: object, pointer: str) -> None:
+    with pytest.raises(GraphError) as raised:
+        read_graph(document, limits=GraphLimits(objects=3, relationships=2, text_length=5))
+    assert [problem.pointer for problem in raised.value.problems] == [pointer]
+
+
+def test_a_graph_at_its_limits_is_read() -> None:
+    limits = GraphLimits(objects=3, relationships=2, text_length=5)
+    graph = read_graph({"objects": ["horse"], "relationships": [[0, "below", None]] * 2}, limits=limits)
+    assert (len(graph.objects), len(graph.relationships)) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "document", [{"objects": [{}] * 1000}, {"objects": ["man"], "relationships": [1] * 1000}, {"objects": [1] * 1000}]
+)
+def test_of_very_many_problems_the_first_are_named(document: object) -> None:
+    with pytest.raises(GraphError, match="there are more problems") as raised:
+        read_graph(document)
+    assert len(raised.value.problems) == MAX_PROBLEMS
+
+
+class CountingKeys(dict[str, SceneObject]):
+    """Counts how often somebody asks whether a key is there."""
+
+    asked = 0
+
+    def __contains__(self, key: object) -> bool:
+        self.asked += 1
+        return super().__contains__(key)
+
+
+def test_wildcards_pass_an_id_that_looks_like_theirs_only_once() -> None:
+    reader = GraphReader(GraphLimits())
+    reader.objects = keys = CountingKeys({f"*{i}": SceneObject(id=f"*{i}", name=None) for i in range(500, 1000)})
+    added = [reader.add_wildcard() for _ in range(500)]
+    assert len(set(added)) == 500
+    assert len(keys) == 1000
+    assert keys.asked <= 500 + 500
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1).filter(

@@ -7,6 +7,7 @@ from sqlalchemy.exc import OperationalError
 import service.app
 import service.cli  # noqa: F401
 from model.errors import DataError, GraphError, Problem, SceneRankError
+from model.graph_reader import MAX_PROBLEMS, MORE_PROBLEMS
 from service.errors import KINDS, NoIndexError, ReindexRunningError, RequestInvalidError, problem_of
 from service.middleware import encode_problem
 
@@ -53,6 +54,14 @@ def test_what_concerns_only_the_operator_is_not_told_to_strangers() -> None:
 def test_a_long_list_of_problems_is_summed_up() -> None:
     error = RequestInvalidError(*(Problem(f"/{number}", "wrong") for number in range(50)))
     assert problem_of(error).detail == "/0: wrong; /1: wrong; /2: wrong; and 47 more"
+
+
+def test_of_very_many_problems_an_answer_names_the_first() -> None:
+    error = RequestInvalidError(*(Problem(f"/{number}", "wrong") for number in range(100_000)))
+    document = problem_of(error).to_json("/search")
+    assert len(document["errors"]) == MAX_PROBLEMS
+    assert document["errors"][-1]["detail"] == MORE_PROBLEMS.message
+    assert document["detail"].endswith("; and many more")
 
 
 @pytest.mark.parametrize("text", ["\ud800", "ä", "\x00"])
