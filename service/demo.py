@@ -12,6 +12,7 @@ import os
 import secrets
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -44,15 +45,23 @@ class DemoError(SceneRankError):
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A command of the path, and the directory in the demo's that it fills."""
+    """A command of the path.
+
+    Args:
+        title: what it does.
+        arguments: those of `scenerank`.
+        fills: the directory in the demo's that it fills; emptied before.
+        makes: a file in the demo's directory that is there once it is done.
+    """
 
     title: str
     arguments: list[str]
-    output: str
+    fills: str | None
+    makes: str
 
 
 def run_demo(directory: Path, *, host: str, port: int, check: bool, console: Console) -> None:
-    """Build the demo world, train, index, serve, ask a first question; then serve until Ctrl-C.
+    """Build the demo world, train, index, serve, ask a first question; then serve until Ctrl-C or SIGTERM.
 
     Args:
         directory: where everything goes; new, or an earlier demo's.
@@ -62,17 +71,18 @@ def run_demo(directory: Path, *, host: str, port: int, check: bool, console: Con
         console: where to tell what happens.
 
     Raises:
-        DemoError: a step failed, or with `check` the answer is wrong.
+        DemoError: a step failed, the service ended by itself, or with `check` the answer is wrong.
     """
     _refuse_foreign(directory)
+    port = _free_port(host, port)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the process that works for this one ends too
     directory.mkdir(parents=True, exist_ok=True)
     key = secrets.token_urlsafe(24)
     own = {name: value for name, value in os.environ.items() if not name.startswith("SCENERANK_")}
     environment = {**own, "SCENERANK_DATA_DIR": str(directory / "data"), "SCENERANK_ADMIN_KEYS": key}
     _build(directory, environment, console)
 
-    port = port or _free_port()
-    base = f"http://{host}:{port}"
+    base = f"http://{host}:{_free_port(host, port)}"  # building has taken a while
     console.rule("[bold]serve")
     service = subprocess.Popen([*_scenerank(), "serve", "--host", host, "--port", str(port)], env=environment)
     try:
@@ -83,7 +93,8 @@ def run_demo(directory: Path, *, host: str, port: int, check: bool, console: Con
             _verify(answer)
             console.print("[bold green]The demo works.[/]")
         else:
-            service.wait()
+            status = service.wait()
+            raise DemoError(f"the service ended by itself, with status {status}; see what it says above")
     except KeyboardInterrupt:
         console.print("Stopped. `scenerank demo` starts it again, without building anew.")
     finally:
@@ -94,7 +105,7 @@ def run_demo(directory: Path, *, host: str, port: int, check: bool, console: Con
 def _steps(directory: Path) -> list[_Step]:
     world, dataset, run = str(directory / "world"), str(directory / "dataset"), str(directory / "run")
     return [
-        _Step("invent a world of scenes", ["demo-world", "--out", world], "world"),
+        _Step("invent a world of scenes", ["demo-world", "--out", world], "world", "world/captions.json"),
         _Step(
             "prepare a data set",
             [
@@ -102,6 +113,7 @@ def _steps(directory: Path) -> list[_Step]:
                 *("--word-vectors", f"{world}/word_vectors.txt", "--min-count", "10", "--out", dataset),
             ],
             "dataset",
+            "dataset/dataset.json",
         ),
         # The paper's recipe in small: a world of 130 names needs neither its five wide layers nor its 100 epochs.
         _Step(
@@ -111,23 +123,24 @@ def _steps(directory: Path) -> list[_Step]:
                 *("--set", "hidden=128", "--set", "learning_rate=1e-3", "--set", "unknown_rate=0.05"),
             ],
             "run",
+            "run/best/checkpoint.json",
         ),
-        _Step("import the images into the catalogue", ["import", dataset], "data"),
-        _Step("build the index", ["index", "build", "--checkpoint", run], ""),
+        _Step("import the images into the catalogue", ["import", dataset], "data", "data/scenerank.db"),
+        _Step("build the index", ["index", "build", "--checkpoint", run], None, "data/index/current"),
     ]
 
 
 def _build(directory: Path, environment: dict[str, str], console: Console) -> None:
-    """Run the steps that are not done yet."""
+    """Run the steps that are not done yet, or whose results are gone, and all after them."""
     state = directory / _STATE
     done: list[list[str]] = json.loads(state.read_text()) if state.is_file() else []
     for number, step in enumerate(_steps(directory)):
-        if len(done) > number and done[number] == step.arguments:
+        if len(done) > number and done[number] == step.arguments and (directory / step.makes).is_file():
             continue
         done = done[:number]  # what comes after a step that is done anew is done anew
         write_atomically(state, json.dumps(done).encode())
-        if step.output:
-            shutil.rmtree(directory / step.output, ignore_errors=True)
+        if step.fills is not None:
+            shutil.rmtree(directory / step.fills, ignore_errors=True)
         console.rule(f"[bold]{step.title}")
         console.print(f"$ {shlex.join(['scenerank', *step.arguments])}", style="dim", highlight=False, soft_wrap=True)
         if subprocess.run([*_scenerank(), *step.arguments], env=environment, check=False).returncode != 0:
@@ -153,18 +166,22 @@ def _scenerank() -> list[str]:
     return [sys.executable, "-P", "-m", "scenerank"]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_port(host: str, port: int) -> int:
+    """The port, or for 0 one that is free; another service on it would be taken for the demo's."""
+    try:
+        with socket.create_server((host, port)) as probe:
+            free: int = probe.getsockname()[1]
+            return free
+    except OSError as error:
+        reason = f"port {port} of {host} cannot be had ({error.strerror})"
+        raise DemoError(f"{reason}; end what uses it, or name another with --port") from None
 
 
 def _wait_until_ready(base: str, service: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START_TIMEOUT
     while time.monotonic() < deadline:
         if service.poll() is not None:
-            raise DemoError("the service did not start; is the port taken? try --port 0")
+            raise DemoError("the service did not start; see what it says above")
         try:
             if httpx.get(f"{base}/readyz", timeout=5).status_code == httpx.codes.OK:
                 return
@@ -175,8 +192,11 @@ def _wait_until_ready(base: str, service: subprocess.Popen[bytes]) -> None:
 
 
 def _ask(base: str) -> dict[str, Any]:
-    response = httpx.post(f"{base}/search", json={"graph": QUERY, "limit": 8, "with_graph": True}, timeout=30)
-    response.raise_for_status()
+    try:
+        response = httpx.post(f"{base}/search", json={"graph": QUERY, "limit": 8, "with_graph": True}, timeout=30)
+        response.raise_for_status()
+    except httpx.HTTPError as error:
+        raise DemoError(f"the first question was not answered ({error}); see what the service says above") from None
     answer: dict[str, Any] = response.json()
     return answer
 
@@ -189,7 +209,7 @@ def _show(answer: dict[str, Any], base: str, key: str, console: Console) -> None
             result["image_id"],
             f"{result['score']:.3f}",
             "; ".join(_sentences(result["graph"])),
-            f"[link={result['url']}]{Path(result['url']).name}[/link]",
+            f"[link={result['url']}]{Path(result['url']).name}[/link]" if result["url"] else "",
         )
     console.print(table)
     body = json.dumps({"graph": QUERY})
