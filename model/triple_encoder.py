@@ -30,8 +30,8 @@ class TripleEncoderConfig:
     predicates: int
     caption_dimension: int = 64
     identity_dimension: int = 704
-    identity_weight: float = 0.07
-    pooling_power: float = 0.75
+    identity_weight: float = 0.09
+    pooling_power: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("object_names", "predicates", "caption_dimension", "identity_dimension"):
@@ -58,9 +58,12 @@ class TripleEncoder(nn.Module):
     The caption part pools one vector per object name; the identity part adds up the objects and the triples (s, p, o),
     each triple one vector that its three names are bound to by their elementwise product:
 
-        c = b + sum_u A[u] / n^q                                          n objects u
-        i = normalize(sum_u R[u] + sum_(s, p, o) S[s] * P[p] * T[o])
+        c = b + sum_u A[u] / n^q                                            over n objects u
+        i = normalize(sum_u R[u] + sum_(s, p, o) a_spo S[s] * P[p] * T[o])   over distinct triples
         f = normalize([c, sqrt(w) i])
+
+    with a_spo = a[s] + a[p] + a[o] from a number per name and role: what is rare tells more. A triple that a graph has
+    twice counts once.
 
     Products of independent random vectors are nearly orthogonal to each other and to their factors, so the triples of
     a graph can be told apart in their sum, and subject and object are not interchangeable: binding by products as in
@@ -82,6 +85,9 @@ class TripleEncoder(nn.Module):
         self.subject_role = nn.Embedding(names, identity, padding_idx=IMAGE_ID)
         self.predicate_role = nn.Embedding(config.predicates, identity, padding_idx=IN_IMAGE_ID)
         self.object_role = nn.Embedding(names, identity, padding_idx=IMAGE_ID)
+        self.subject_weight = nn.Embedding(names, 1)
+        self.predicate_weight = nn.Embedding(config.predicates, 1)
+        self.object_weight = nn.Embedding(names, 1)
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """One vector a graph.
@@ -90,21 +96,33 @@ class TripleEncoder(nn.Module):
             returns: (N, D), unit rows.
         """
         config, nodes, graph = self.config, batch.nodes, batch.graph_of_node
-        weight = self.caption_bias
-        objects = weight.new_zeros(batch.graphs, 1).index_add(0, graph, (nodes != IMAGE_ID).unsqueeze(1).to(weight))
-        pooled = weight.new_zeros(batch.graphs, config.caption_dimension).index_add(
+        bias = self.caption_bias
+        objects = bias.new_zeros(batch.graphs, 1).index_add(0, graph, (nodes != IMAGE_ID).unsqueeze(1).to(bias))
+        pooled = bias.new_zeros(batch.graphs, config.caption_dimension).index_add(
             0, graph, self.caption_embedding(nodes)
         )
-        caption = self.caption_bias + pooled / objects.clamp(min=1) ** config.pooling_power
+        caption = bias + pooled / objects.clamp(min=1) ** config.pooling_power
 
-        relation = batch.predicates != IN_IMAGE_ID
-        source, target = batch.edges[relation].unbind(dim=1)
-        triples = (
-            self.subject_role(nodes[source])
-            * self.predicate_role(batch.predicates[relation])
-            * self.object_role(nodes[target])
-        )  # (R, I)
-        identity = weight.new_zeros(batch.graphs, config.identity_dimension)
-        identity = identity.index_add(0, graph, self.object_embedding(nodes)).index_add(0, graph[source], triples)
+        owner, subject, predicate, target = self._distinct_triples(batch)
+        weight = self.subject_weight(subject) + self.predicate_weight(predicate) + self.object_weight(target)  # (R, 1)
+        triples = weight * self.subject_role(subject) * self.predicate_role(predicate) * self.object_role(target)
+        identity = bias.new_zeros(batch.graphs, config.identity_dimension)
+        identity = identity.index_add(0, graph, self.object_embedding(nodes)).index_add(0, owner, triples)
         identity = config.identity_weight**0.5 * F.normalize(identity, dim=1)
         return F.normalize(torch.cat([caption, identity], dim=1), dim=1)
+
+    def _distinct_triples(self, batch: GraphBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Graph, subject, predicate and object of every relationship, but of equal ones in a graph only one.
+
+        Shapes:
+            returns: (R,) each, numbers of graphs and of names.
+        """
+        relation = batch.predicates != IN_IMAGE_ID
+        source, target = batch.edges[relation].unbind(dim=1)
+        names, predicates = self.config.object_names, self.config.predicates
+        # One whole number a triple; with 100,000 names and as many predicates there is room for 9,000 graphs.
+        key = (batch.graph_of_node[source] * names + batch.nodes[source]) * predicates + batch.predicates[relation]
+        key = torch.unique(key * names + batch.nodes[target])
+        key, target = key // names, key % names
+        key, predicate = key // predicates, key % predicates
+        return key // names, key % names, predicate, target

@@ -27,7 +27,7 @@ _SHARED_LENGTH: Final = 0.2
 _SHARED_SIGN: Final = 0.3
 """What the role vectors have in common, so that a wildcard in a triple still leaves a part of it to be found."""
 
-_OBJECT_WEIGHT: Final = 0.75
+_OBJECT_WEIGHT: Final = 0.5
 """Length of the rarest name's object vector beside a triple's, of length 1; others have less by their idf."""
 
 _GRAPHS_AT_ONCE: Final = 4096
@@ -114,6 +114,7 @@ def start_caption_part_from_words(encoder: TripleEncoder, dataset: SceneGraphDat
 def start_identity_part(encoder: TripleEncoder, dataset: SceneGraphDataset, random: np.random.Generator) -> None:
     """Give every name random signs for each role, object vectors weighted by idf; the unknown is what names share.
 
+    A triple's weight is the sum of its names' idf in their roles, divided so that the mean over training triples is 1.
     Role vectors are shared + sqrt(1 - shared^2) * (random signs), and triples have about unit length. The unknown has
     the mean of the names' vectors, by how often they occur: the best guess at a vector that is not known.
 
@@ -134,18 +135,29 @@ def start_identity_part(encoder: TripleEncoder, dataset: SceneGraphDataset, rand
     objects = _OBJECT_WEIGHT * scale * relative_idf(training, config.object_names)[:, None] * signs(config.object_names)
     objects[UNKNOWN_ID] = 0  # some object: nothing to tell an image by
     roles = [
-        (encoder.subject_role, config.object_names, subjects, 1.0),
-        (encoder.predicate_role, config.predicates, training.predicates, scale),
-        (encoder.object_role, config.object_names, targets, 1.0),
+        (encoder.subject_role, encoder.subject_weight, subjects, 1.0),
+        (encoder.predicate_role, encoder.predicate_weight, training.predicates, scale),
+        (encoder.object_role, encoder.object_weight, targets, 1.0),
     ]
+    idfs = [_idf(seen, weight.num_embeddings) for _, weight, seen, _ in roles]
+    total = sum(float(idf[seen].mean()) if len(seen) else 1.0 for idf, (_, _, seen, _) in zip(idfs, roles, strict=True))
     with torch.no_grad():
         encoder.object_embedding.weight.copy_(torch.from_numpy(objects))
         encoder.object_embedding.weight[0] = 0
-        for embedding, names, seen, length in roles:
-            rows = length * (_SHARED_SIGN + own * signs(names))
+        for (role, weight, seen, length), idf in zip(roles, idfs, strict=True):
+            rows = length * (_SHARED_SIGN + own * signs(weight.num_embeddings))
             rows[UNKNOWN_ID] = _mean_row(rows, seen)
-            embedding.weight.copy_(torch.from_numpy(rows))
-            embedding.weight[0] = 0
+            role.weight.copy_(torch.from_numpy(rows))
+            role.weight[0] = 0
+            idf[UNKNOWN_ID] = _mean_row(idf[:, None], seen)[0]
+            weight.weight.copy_(torch.from_numpy(idf[:, None] / max(total, 1e-12)))
+
+
+def _idf(seen: NDArray[np.int32], names: int) -> NDArray[np.float64]:
+    """ln(M / how many of the M names seen are this one); that of one among them for names not seen. Shape (names,)."""
+    frequency = np.bincount(seen, minlength=names)
+    idf: NDArray[np.float64] = np.log(max(len(seen), 2) / np.maximum(frequency, 1))
+    return idf
 
 
 def relative_idf(graphs: PackedGraphs, names: int) -> NDArray[np.float32]:

@@ -5,10 +5,10 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from model.errors import ConfigError
-from training import config as recipes
 from training.config import LossName, SamplerName, TrainingConfig, load_recipe
 
 Kind = Literal["paper", "default", "ablation"]
@@ -19,6 +19,7 @@ SAMPLERS: Final[tuple[SamplerName, ...]] = ("random", "extreme", "probability", 
 
 LOSS_TITLES: Final[Mapping[LossName, str]] = {"triplet": "Triplet", "infonce": "InfoNCE", "ranking": "Ranking"}
 DEFAULT: Final = "default"
+ABLATIONS: Final = Path(__file__).with_name("ablations.toml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +82,14 @@ def default_model(settings: list[str], epochs: int | None) -> Model:
 
 
 def ablation_models(settings: list[str], epochs: int | None) -> list[Model]:
-    """The variants that `ablations.toml` beside the recipes lists, each the default recipe but for some values.
+    """The variants that `ablations.toml` lists, each the default recipe but for some values.
 
     The file holds `[[variant]]` tables with a `title` and `set = {key = value, ...}`. Without the file there are none.
 
     Raises:
         ConfigError: the file is not of that form, or a value is impossible.
     """
-    path = recipes.RECIPES / "ablations.toml"
+    path = ABLATIONS
     try:
         variants = tomllib.loads(path.read_text()).get("variant", [])
         pairs = [(str(variant["title"]), dict(variant["set"])) for variant in variants]

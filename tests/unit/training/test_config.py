@@ -62,5 +62,5 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, message:
 
 
 def test_a_missing_recipe_names_the_shipped_ones() -> None:
-    with pytest.raises(ConfigError, match="shipped recipes are paper"):
+    with pytest.raises(ConfigError, match="shipped recipes are default, paper"):
         load_recipe("nothing", [])

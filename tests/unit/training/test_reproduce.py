@@ -23,7 +23,7 @@ from training import cli, config
 from training.evaluation.evaluate import Benchmark
 from training.evaluation.methods import FEATURES, RIDGE, TRIPLES
 from training.reproduce import Plan, best_paper_model, reproduce
-from training.reproduction import runs
+from training.reproduction import plan, runs
 from training.reproduction.page import to_html, to_markdown
 from training.reproduction.paper import TABLE_2, TABLE_3
 from training.reproduction.pictures import picture
@@ -35,6 +35,7 @@ from training.reproduction.summary import order_section, summary_section
 from training.trainer import train
 
 SHIPPED = config.RECIPES
+SHIPPED_ABLATIONS = plan.ABLATIONS
 SETTINGS = ("layers=1", "hidden=8", "device=cpu", "batch_size=32")
 PLAN = Plan(seeds=2, other_seeds=1, epochs=1, minutes=None, settings=SETTINGS, ablations=True)
 
@@ -52,6 +53,7 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(config, "RECIPES", directory)
+        patch.setattr(plan, "ABLATIONS", directory / "ablations.toml")
         yield directory
 
 
@@ -263,6 +265,7 @@ def test_paper_tables_are_complete() -> None:
 
 def test_the_shipped_variants_are_possible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "RECIPES", SHIPPED)
+    monkeypatch.setattr(plan, "ABLATIONS", SHIPPED_ABLATIONS)
     default = default_model([], None).config
     assert all(model.config != default for model in ablation_models([], None))
 
@@ -274,7 +277,7 @@ def test_a_recipe_without_epochs_stays_without(recipes: Path) -> None:
 
 
 def test_ablations_file_of_another_form_says_so(recipes: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(config, "RECIPES", tmp_path)
+    monkeypatch.setattr(plan, "ABLATIONS", tmp_path / "ablations.toml")
     assert ablation_models([], None) == []
     (tmp_path / "ablations.toml").write_text('[[variant]]\nname = "no title"\n')
     with pytest.raises(ConfigError, match="is not of the form"):
