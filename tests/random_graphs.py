@@ -34,7 +34,9 @@ def packed(count: int, seed: int = 0) -> PackedGraphs:
     return PackedGraphs.pack(random_graphs(count, seed))
 
 
-def small_encoder(seed: int = 0, *, pool_image_node: bool = True, normalize: bool = True) -> SceneGraphEncoder:
+def small_encoder(
+    seed: int = 0, *, pool_image_node: bool = True, normalize: bool = True, residual: bool = False
+) -> SceneGraphEncoder:
     """An encoder with random weights and random running statistics, in evaluation mode."""
     torch.manual_seed(seed)
     config = EncoderConfig(
@@ -45,6 +47,7 @@ def small_encoder(seed: int = 0, *, pool_image_node: bool = True, normalize: boo
         layers=3,
         pool_image_node=pool_image_node,
         normalize=normalize,
+        residual=residual,
     )
     encoder = SceneGraphEncoder(config)
     for module in encoder.modules():

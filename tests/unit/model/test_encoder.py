@@ -49,7 +49,12 @@ def naive_embedding(encoder: SceneGraphEncoder, graph: ResolvedGraph) -> Tensor:
     for layer in encoder.convolutions:
         assert isinstance(layer, GraphConvolution)
         assert edges is not None
-        nodes, edges = naive_convolution(layer, nodes, edges, ends)
+        new_nodes, new_edges = naive_convolution(layer, nodes, edges, ends)
+        if encoder.config.residual:
+            rows = [before / before.norm() + after for before, after in zip(nodes, new_nodes, strict=True)]
+            new_nodes = torch.stack([row / row.norm() for row in rows])
+            new_edges = None if new_edges is None else edges + new_edges
+        nodes, edges = new_nodes, new_edges
     pooled = nodes if encoder.config.pool_image_node else nodes[:image]
     mean = pooled.mean(dim=0)
     return mean / mean.norm() if encoder.config.normalize else mean
@@ -57,9 +62,10 @@ def naive_embedding(encoder: SceneGraphEncoder, graph: ResolvedGraph) -> Tensor:
 
 @pytest.mark.parametrize("pool_image_node", [True, False])
 @pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("residual", [True, False])
 @torch.no_grad()
-def test_encoder_equals_naive_loop_over_edges(pool_image_node: bool, normalize: bool) -> None:
-    encoder = small_encoder(pool_image_node=pool_image_node, normalize=normalize)
+def test_encoder_equals_naive_loop_over_edges(pool_image_node: bool, normalize: bool, residual: bool) -> None:
+    encoder = small_encoder(pool_image_node=pool_image_node, normalize=normalize, residual=residual)
     graphs = random_graphs(12)
     expected = torch.stack([naive_embedding(encoder, graph) for graph in graphs])
     torch.testing.assert_close(encoder(PackedGraphs.pack(graphs).to_batch()), expected, atol=1e-5, rtol=1e-4)

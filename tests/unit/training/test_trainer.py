@@ -263,3 +263,43 @@ def test_too_few_captions_are_a_clear_error(dataset: SceneGraphDataset, tmp_path
 def test_a_device_that_is_not_here_is_a_clear_error(device: str) -> None:
     with pytest.raises(ConfigError, match="device=cpu"):
         choose_device(device)
+
+
+def test_the_default_recipe_is_done_without_an_epoch(dataset: SceneGraphDataset, tmp_path: Path) -> None:
+    recipe = load_recipe("default", ["caption_dimension=4", "identity_dimension=64", "device=cpu"])
+    state = train(recipe, dataset, tmp_path / "run", minutes=0.01)
+    assert (state.epoch, state.seconds) == (0, 0)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == []
+    checkpoint = load_checkpoint(tmp_path / "run")
+    assert_same_weights(checkpoint.encoder.state_dict(), new_encoder(recipe, dataset).state_dict())
+    figures = checkpoint.metadata["figures"]
+    assert figures["val_both_goals"] == pytest.approx(
+        figures["val_row_kendall_tau"] + figures["val_recall_at_1_of_a_quarter"]
+    )
+    train(recipe, dataset, tmp_path / "run", resume=True)
+    assert_same_weights(weights(tmp_path / "run", "best"), checkpoint.encoder.state_dict())
+
+
+def test_the_default_recipe_goes_on_by_gradient(dataset: SceneGraphDataset, tmp_path: Path) -> None:
+    settings = ["caption_dimension=4", "identity_dimension=64", "batch_size=8", "device=cpu"]
+    train(load_recipe("default", settings), dataset, tmp_path / "run")
+    start = weights(tmp_path / "run")
+    state = train(load_recipe("default", [*settings, "epochs=2"]), dataset, tmp_path / "run", resume=True)
+    scores = [epoch["val_both_goals"] for epoch in state.history]
+    assert state.best_epoch == 1 + int(np.argmax(scores))
+    for table in ("caption_embedding.weight", "subject_role.weight", "predicate_weight.weight"):
+        assert not torch.equal(start[table], weights(tmp_path / "run")[table])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["encoder=convolution"], "start is 'linear'; it must be 'words' for the graph convolution"),
+        (["encoder=convolution", "start=words"], "epochs is 0; it must be at least 1"),
+        (["identity_share=1.5"], "identity_share is 1.5; it must be from 0 to 1"),
+        (["caption_dimension=1"], "caption_dimension is 1; it must be at least 2"),
+    ],
+)
+def test_impossible_settings_of_the_default_recipe(settings: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe("default", settings)
