@@ -28,6 +28,10 @@ from model.word_vectors import WordVectors
 
 FORMAT_VERSION: Final = 1
 DOCUMENT: Final = "checkpoint.json"
+PRETRAINED: Final = "pretrained"
+"""The name of the checkpoint that comes with SceneRank: docs/model-card.md."""
+
+_SHIPPED: Final = Path(__file__).parent / PRETRAINED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,7 @@ class Checkpoint:
         encoder: in evaluation mode, on the CPU.
         vocabulary: the names it knows.
         resolver: finds the known name that a free text means.
+        word_vectors: what the resolver finds nearest names with.
         digest: identifies weights, configuration and vocabulary together; an index names the digest it was built with.
         metadata: what it came from: recipe, epoch, validation scores.
         directory: where it was read from.
@@ -46,6 +51,7 @@ class Checkpoint:
     encoder: Encoder
     vocabulary: Vocabulary
     resolver: NameResolver
+    word_vectors: WordVectors
     digest: str
     metadata: dict[str, Any]
     directory: Path
@@ -129,6 +135,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         encoder=encoder.eval(),
         vocabulary=vocabulary,
         resolver=NameResolver(vocabulary, word_vectors),
+        word_vectors=word_vectors,
         digest=document["digest"],
         metadata=document["metadata"],
         directory=directory,
@@ -145,12 +152,16 @@ def checkpoint_digest(path: Path) -> str:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint directory that `path` means: itself, or the best checkpoint of a training run."""
-    for directory in (path, path / "best"):
+    """The checkpoint directory that `path` means: itself, the best checkpoint of a run, or the shipped one by its name.
+
+    A directory of that name where the command runs goes first.
+    """
+    places = [path, path / "best", *([_SHIPPED] if path == Path(PRETRAINED) else [])]
+    for directory in places:
         if (directory / DOCUMENT).is_file():
             return directory
     raise CheckpointError(
-        f"no checkpoint at {path} (no {DOCUMENT}); name a run of `scenerank train` or a checkpoint in it"
+        f"no checkpoint at {path} (no {DOCUMENT}); name a run of `scenerank train`, a checkpoint in it, or {PRETRAINED}"
     )
 
 

@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Offline")(evaluate)
     app.command(rich_help_panel="Offline")(reproduce)
     app.command(rich_help_panel="Offline")(embed)
+    app.command(rich_help_panel="Offline")(export)
 
 
 def demo_world(
@@ -106,7 +107,9 @@ def prepare(
 def train(
     dataset: Annotated[Path, typer.Argument(help="Data set directory that `prepare` wrote.")],
     out: Annotated[Path, typer.Option(help="Run directory to write.")],
-    recipe: Annotated[str, typer.Option(help="A shipped recipe by name, or a TOML file.")] = "paper",
+    recipe: Annotated[
+        str, typer.Option(help="A recipe: default, paper (AAAI 2021, faithful and slow), or a TOML file.")
+    ] = "default",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe; may be repeated."),
@@ -125,7 +128,8 @@ def train(
 ) -> None:
     """Train an encoder; curves: tensorboard --logdir RUN.
 
-    Example: scenerank train dataset --out run --recipe paper --set loss=triplet --set epochs=20
+    Examples: scenerank train dataset --out run;
+    scenerank train dataset --out run2 --recipe paper --set loss=triplet --set epochs=20
 
     On several GPUs: torchrun --nproc-per-node 4 $(which scenerank) train dataset --out run; batch_size stays that of
     all GPUs together, so the result does not depend on their number.
@@ -142,10 +146,8 @@ def train(
     except KeyboardInterrupt:
         console.print(f"Interrupted. Go on from the last whole epoch with --resume into {out}.", soft_wrap=True)
         raise typer.Exit(130) from None
-    console.print(
-        f"Best epoch {state.best_epoch} of {state.epoch}: {out / 'best'}; curves: tensorboard --logdir {out}",
-        soft_wrap=True,
-    )
+    best = f"Best epoch {state.best_epoch} of {state.epoch}: {out / 'best'}; curves: tensorboard --logdir {out}"
+    console.print(best if state.epoch else f"The checkpoint: {out / 'best'}", soft_wrap=True)
 
 
 def evaluate(
@@ -278,6 +280,29 @@ def embed(
         f"{collection.skipped:,} images without objects were left out.",
         soft_wrap=True,
     )
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Run directory, or a checkpoint in it.")],
+    out: Annotated[Path, typer.Option(help="Checkpoint directory to write.")],
+) -> None:
+    """Write a checkpoint with half-precision weights, half as large, to pass on.
+
+    Example: scenerank export run --out checkpoint
+    """
+    from model.checkpoint import load_checkpoint, save_checkpoint
+
+    checkpoint = load_checkpoint(run)
+    digest = save_checkpoint(
+        out,
+        encoder=checkpoint.encoder,
+        vocabulary=checkpoint.vocabulary,
+        word_vectors=checkpoint.word_vectors,
+        metadata=checkpoint.metadata,
+        half=True,
+    )
+    size = sum(path.stat().st_size for path in out.iterdir())
+    Console().print(f"{out}: {size / 1e6:.1f} MB, digest {digest[:16]}", highlight=False, soft_wrap=True)
 
 
 def _progress(console: Console) -> Progress:

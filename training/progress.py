@@ -48,18 +48,23 @@ class TrainingProgress:
             figures=f"loss {loss:.4f} excess {excess:.5f} | {graphs_per_second:,.0f} graphs/s",
         )
 
+    def start_done(self, figures: dict[str, float]) -> None:
+        """Leave a line about a run that has no epochs."""
+        self.console.print(f"fitted in closed form{_validation(figures)}", highlight=False, soft_wrap=True)
+
     def epoch_done(self, epoch: int, figures: dict[str, float], *, best: bool) -> None:
         """Leave a line about a finished epoch."""
-        validation = "".join(
-            f"  {name.removeprefix('val_')} {value:.3f}"
-            for name, value in figures.items()
-            if name in ("val_row_kendall_tau", "val_recall_at_1")
-        )
         notes = ("" if figures["complete"] else "  cut short") + ("  best" if best else "")
         self.bar.update(self.task, completed=epoch * self.anchors)
         self.console.print(
             f"epoch {epoch}/{self.epochs}  loss {figures['loss']:.4f}  excess {figures['excess_loss']:.5f}"
-            f"{validation}  {figures['graphs_per_second']:,.0f} graphs/s{notes}",
+            f"{_validation(figures)}  {figures['graphs_per_second']:,.0f} graphs/s{notes}",
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _validation(figures: dict[str, float]) -> str:
+    """The validation scores that a line has room for."""
+    shown = ("val_row_kendall_tau", "val_recall_at_1")
+    return "".join(f"  {name.removeprefix('val_')} {figures[name]:.3f}" for name in shown if name in figures)

@@ -44,8 +44,8 @@ def train(
 ) -> RunState:
     """Train an encoder on the captioned images of a data set.
 
-    Without `minutes` the same recipe and data give the same weights on a CPU, bit by bit. A time budget gives that up:
-    where it ends depends on the machine.
+    A recipe without epochs has only a closed form to fit. Without `minutes` the same recipe and data give the same
+    weights on a CPU, bit by bit. A time budget gives that up: where it ends depends on the machine.
 
     Args:
         config: the recipe.
@@ -84,7 +84,9 @@ def train(
         encode = GraphEncoding(encoder, device, config.precision, processes)
         with progress, run or nullcontext():
             if run is not None and config.epochs == 0:
-                run.start_done(state, encoder, validate(encoder, dataset, config))
+                figures = validate(encoder, dataset, config)
+                run.start_done(state, encoder, figures)
+                progress.start_done(figures)
             for epoch in range(state.epoch + 1, config.epochs + 1):
                 if minutes is not None and processes.agree(state.seconds >= 60 * minutes, device):
                     break

@@ -85,3 +85,18 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: Callable[[Path]
     damage(tmp_path)
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(tmp_path)
+
+
+def test_the_shipped_checkpoint_is_found_by_name_wherever_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = load_checkpoint(Path("pretrained"))
+    assert shipped.encoder.config.dimension == 768
+    assert sum(path.stat().st_size for path in shipped.directory.iterdir()) < 20e6
+    assert shipped.resolver.objects.find("men").how == "plural"
+    assert np.isfinite(embed(shipped.encoder, packed(20))).all()
+    save(tmp_path / "pretrained")  # somebody's own directory of that name
+    assert load_checkpoint(Path("pretrained")).metadata == {"epoch": 3}
+    with pytest.raises(CheckpointError, match=r"name a run of `scenerank train`, a checkpoint in it, or pretrained"):
+        load_checkpoint(Path("pretraind"))
