@@ -14,7 +14,7 @@ _BUSY_TIMEOUT: Final = 30.0  # seconds that a writer waits for another one (SQLi
 _CONNECTIONS: Final = 45  # at most: a few more than the threads that answer requests
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: URL | str) -> Engine:
     """Connect, and make the tables if there are none.
 
     Raises:
@@ -39,7 +39,7 @@ def open_database(url: str) -> Engine:
     return engine
 
 
-def _parse(url: str) -> URL:
+def _parse(url: URL | str) -> URL:
     try:
         parsed = make_url(url)
         if parsed.drivername in ("postgres", "postgresql"):

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import URL
 
 from model.errors import ConfigError
 
@@ -64,11 +65,11 @@ class Settings(BaseSettings):
             raise ConfigError("; ".join(lines) + "; correct or unset the variable") from None
 
     @property
-    def database(self) -> str:
+    def database(self) -> URL | str:
         """The database's URL."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return f"sqlite:///{self.data_dir / 'scenerank.db'}"
+        return URL.create("sqlite", database=str(self.data_dir / "scenerank.db"))  # the path may hold a question mark
 
     @property
     def index_dir(self) -> Path:
@@ -84,7 +85,7 @@ class Settings(BaseSettings):
         """The variables that give a child process, which indexes, the same settings; keys stay here."""
         values = {
             "data_dir": str(self.data_dir.absolute()),
-            "database_url": self.database,
+            "database_url": self.database_url.get_secret_value() if self.database_url is not None else "",
             "job_timeout": str(self.job_timeout),
         }
         return {ENV_PREFIX + name.upper(): value for name, value in values.items()}

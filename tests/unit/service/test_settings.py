@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import ConfigError
+from service.database import open_database
 from service.settings import Settings
 
 
@@ -14,10 +15,25 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_database_is_in_the_data_directory_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCENERANK_DATA_DIR", "/srv/data")
-    assert Settings.load().database == "sqlite:////srv/data/scenerank.db"
+    assert str(Settings.load().database) == "sqlite:////srv/data/scenerank.db"
     assert Settings.load().index_dir == Path("/srv/data/index")
 
     monkeypatch.setenv("SCENERANK_DATABASE_URL", "postgresql://db/scenes")
+    assert Settings.load().database == "postgresql://db/scenes"
+
+
+@pytest.mark.parametrize("name", ["what?now", "100%41", "a#b", "a b"])
+def test_the_data_directory_may_have_any_name(tmp_path: Path, name: str) -> None:
+    settings = Settings.load(data_dir=tmp_path / name)
+    open_database(settings.database).dispose()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "scenerank.db").is_file()
+
+
+def test_a_child_process_gets_a_database_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings.load(database_url="postgresql://db/scenes")
+    for name, value in settings.to_environment().items():
+        monkeypatch.setenv(name, value)
     assert Settings.load().database == "postgresql://db/scenes"
 
 
@@ -59,5 +75,6 @@ def test_a_child_process_gets_the_same_settings_but_no_keys(monkeypatch: pytest.
     child = Settings.load()
 
     assert child.data_dir == Path("/tmp/data")
-    assert (child.database, child.job_timeout) == (settings.database, 3.5)
+    assert child.database == Settings.load(data_dir=Path("/tmp/data")).database
+    assert child.job_timeout == 3.5
     assert child.admin_keys == ()
