@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -45,15 +45,26 @@ service.cli.register(app)
 
 
 def main() -> None:
-    """Run the command line; an error that the user can mend is its message alone."""
+    """Run the command line; an error that the user can mend, or the machine makes, is its message alone."""
     # OpenMP's threads spin while they wait for each other, which beside any other busy process costs more than it
     # saves: benchmarks/training_threads.py. The value is read when PyTorch is imported, which the commands do later.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         app()
     except SceneRankError as error:
-        typer.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+        _end(str(error))
+    except Exception as error:
+        from service.errors import refusal
+
+        reason = refusal(error)
+        if reason is None:
+            raise
+        _end(reason)
+
+
+def _end(reason: str) -> NoReturn:
+    typer.echo(f"Error: {reason}", err=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,6 @@ def index_build(
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from model.checkpoint import find_checkpoint
     from service.catalogue import Catalogue
     from service.database import open_database
     from service.index.versions import IndexStore
@@ -75,7 +74,6 @@ def index_build(
     settings = _settings()
     store = IndexStore(settings.index_dir)
     chosen = choose_checkpoint(settings, store, checkpoint)
-    find_checkpoint(chosen)
     database = open_database(settings.database)
     jobs = Jobs(database, settings.job_timeout)
     job, _ = jobs.enqueue(checkpoint=str(chosen))

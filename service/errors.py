@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from model.errors import CheckpointError, ConfigError, DataError, GraphError, Problem, SceneRankError
 from model.graph_reader import MAX_PROBLEMS, MORE_PROBLEMS
@@ -165,6 +165,24 @@ def problem_of(error: Exception) -> ProblemDocument:
         case _ if kind.status == 500:
             detail = INTERNAL_DETAIL
     return ProblemDocument(kind=kind, detail=detail, problems=problems, headers=headers)
+
+
+def refusal(error: Exception) -> str | None:
+    """What the operating system or the database refuses, in one line, without the statement and the rows in question.
+
+    None for any other error: that is the program's own, and its traceback tells more.
+    """
+    match error:
+        case DBAPIError():
+            reason = str(error.orig).partition("\n")[0]  # PostgreSQL quotes rows from the second line on
+        case SQLAlchemyError():
+            reason = type(error).__name__
+        case OSError():
+            what = f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+            return f"{what or error}; mend that and try again"
+        case _:
+            return None
+    return f"the database does not do its part ({reason}); see that it runs, is not locked and has room, and try again"
 
 
 INTERNAL_DETAIL: Final = "something went wrong in the service; its log tells what, under this answer's X-Request-Id"

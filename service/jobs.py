@@ -1,12 +1,11 @@
 """Long work as rows of the database: at most one reindex at a time, and none that is running for ever."""
 
-import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import CursorResult, Engine, insert, select, update
+from sqlalchemy import Connection, CursorResult, Engine, case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.errors import NotFoundError, ReindexError, ReindexRunningError
@@ -16,6 +15,11 @@ JobState = Literal["enqueued", "running", "succeeded", "failed", "cancelled"]
 
 _SLOT: Final = "reindex"
 _ACTIVE: Final = ("enqueued", "running")
+_DIED: Final = "its process died before it was done; the index stayed as it was, ask for another reindex"
+_DIED_SWITCHING: Final = (
+    "its process died while it put the new version to use; GET /index tells which one is in use, and if it is "
+    "another, ask for another reindex"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +80,10 @@ class Jobs:
                 "idempotency_key": idempotency_key,
                 "checkpoint": checkpoint,
                 "created_at": datetime.now(UTC),
-                "heartbeat_at": time.time(),
             }
             try:
                 with self._engine.begin() as connection:
-                    connection.execute(insert(Job).values(row))
+                    connection.execute(insert(Job).values(row | {"heartbeat_at": _now(connection)}))
             except IntegrityError:
                 # The slot is taken, or the key has just been used: the next turn finds that one.
                 running = self._find(slot=_SLOT)
@@ -106,12 +109,15 @@ class Jobs:
 
     def start(self, job_id: str) -> bool:
         """Mark an enqueued job as running; False if it is not to be run any more."""
-        now = datetime.now(UTC)
-        return self._change(job_id, ("enqueued",), state="running", started_at=now, heartbeat_at=time.time())
+        return self._change(job_id, ("enqueued",), state="running", started_at=datetime.now(UTC))
 
     def report(self, job_id: str, *, done: int, total: int) -> bool:
         """Tell that the job's process lives and how far it is; False if the job has been given up."""
-        return self._change(job_id, ("running",), done=done, total=total, heartbeat_at=time.time())
+        return self._change(job_id, ("running",), done=done, total=total)
+
+    def switch(self, job_id: str, index_version: str) -> bool:
+        """Tell that this version is about to be put to use; False if the job has been given up."""
+        return self._change(job_id, ("running",), index_version=index_version)
 
     def succeed(self, job_id: str, index_version: str) -> None:
         """Mark a running job as done."""
@@ -127,10 +133,10 @@ class Jobs:
             "state": "failed",
             "slot": None,
             "finished_at": datetime.now(UTC),
-            "error": "its process died before it was done; the index stayed as it was, ask for another reindex",
+            "error": case((Job.index_version.is_(None), _DIED), else_=_DIED_SWITCHING),
         }
-        dead = (Job.state.in_(_ACTIVE), Job.heartbeat_at < time.time() - self._timeout)
         with self._engine.connect() as connection:
+            dead = (Job.state.in_(_ACTIVE), Job.heartbeat_at < _now(connection) - self._timeout)
             # Looking first: a write would make readers wait for each other.
             if connection.scalar(select(Job.id).where(*dead)) is None:
                 return
@@ -141,8 +147,10 @@ class Jobs:
         return self._change(job_id, _ACTIVE, state=state, slot=None, finished_at=datetime.now(UTC), **values)
 
     def _change(self, job_id: str, states: tuple[JobState, ...], **values: object) -> bool:
+        """Change a job that is in one of these states, which is a sign of life too; whether it was."""
         with self._engine.begin() as connection:
-            result = connection.execute(update(Job).where(Job.id == job_id, Job.state.in_(states)).values(**values))
+            change = update(Job).where(Job.id == job_id, Job.state.in_(states))
+            result = connection.execute(change.values(**values, heartbeat_at=_now(connection)))
             assert isinstance(result, CursorResult)
             return result.rowcount > 0
 
@@ -155,3 +163,9 @@ class Jobs:
             return None
         assert row["state"] in get_args(JobState)
         return JobRecord(**row)
+
+
+def _now(connection: Connection) -> float:
+    """The time by the database's clock, because those of the hosts that share it differ. Units: seconds."""
+    now: datetime = connection.execute(select(func.now())).scalar_one()
+    return now.replace(tzinfo=now.tzinfo or UTC).timestamp()

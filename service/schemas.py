@@ -127,7 +127,9 @@ class JobResponse(_Response):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    index_version: str | None = Field(description="The version it made, once it has succeeded.")
+    index_version: str | None = Field(
+        description="The version it made, or, if it failed at the very end, the one it was about to put to use."
+    )
     error: str | None = Field(description="Why it failed.")
 
 

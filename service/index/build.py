@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from model.batch import PackedGraphs
-from model.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from model.checkpoint import DOCUMENT, Checkpoint, find_checkpoint, load_checkpoint
+from model.errors import CheckpointError
 from model.inference import embed
 from model.scene_graph import SceneGraph
 from service.catalogue import Catalogue
@@ -25,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 
 def build_index(
-    *, catalogue: Catalogue, store: IndexStore, checkpoint: Path, progress: Progress, confirm: Callable[[], None]
+    *, catalogue: Catalogue, store: IndexStore, checkpoint: Path, progress: Progress, confirm: Callable[[str], None]
 ) -> IndexManifest:
     """Encode the whole catalogue into a new version, test it, and switch to it.
 
@@ -36,23 +37,21 @@ def build_index(
         store: where versions live.
         checkpoint: a training run or checkpoint.
         progress: told after every chunk.
-        confirm: called right before the switch; raises if it must not happen any more.
+        confirm: told the new version right before the switch; raises if that must not happen any more.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
         ReindexError: the catalogue is empty, or images do not find themselves.
     """
     with store.stage() as directory:
-        # The copy is read, not the original, which may be training on.
-        _copy_checkpoint(find_checkpoint(checkpoint), directory / "model")
-        model = load_checkpoint(directory / "model")
+        model = _copy_checkpoint(find_checkpoint(checkpoint), directory / "model")
         total = catalogue.count()
         canaries = _encode(catalogue, model, directory, total, progress)
         manifest = seal_version(
             directory, checkpoint=model, count=len(json.loads((directory / "ids.json").read_text()))
         )
         check_canaries(open_version(directory), canaries)
-        confirm()
+        confirm(directory.name)
         store.publish(directory)
     store.prune()
     return manifest
@@ -120,7 +119,13 @@ def _write_header(file: IO[bytes], rows: int, dimension: int) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def _copy_checkpoint(source: Path, target: Path) -> None:
+def _copy_checkpoint(source: Path, target: Path) -> Checkpoint:
+    """Copy, and read the copy, because the original may be training on."""
     target.mkdir()
-    for path in [source / "checkpoint.json", *source.glob("*.safetensors")]:
+    for path in [source / DOCUMENT, *source.glob("*.safetensors")]:
         shutil.copyfile(path, target / path.name)
+    try:
+        return load_checkpoint(target)
+    except CheckpointError as error:
+        # The copy is gone when somebody reads this.
+        raise CheckpointError(str(error).replace(str(target), str(source))) from None

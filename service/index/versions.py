@@ -34,7 +34,7 @@ METRIC: Final = "inner_product"
 KEPT: Final = 3  # versions that stay on the disk
 
 _NAME: Final = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{8}")
-_REMEDY: Final = "build a new one with `scenerank index build` or POST /reindex"
+_REMEDY: Final = "build a new one with `scenerank index build --checkpoint RUN`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,12 +17,14 @@ from typing import Any, Final
 import httpx
 import psycopg
 import pytest
+from sqlalchemy import select
 
 from service.catalogue import Catalogue
 from service.database import open_database
 from service.index.versions import IndexManifest, IndexStore
 from service.jobs import Jobs
 from service.reindex import run_reindex
+from service.tables import Job
 from tests.conftest import skip_or_fail
 from tests.factories import make_checkpoint, make_records
 
@@ -139,6 +141,16 @@ class Place:
             return asdict(Jobs(engine, timeout=JOB_TIMEOUT).get(address.rpartition("/")[2]))
         finally:
             engine.dispose()
+
+    def last_job(self) -> dict[str, Any]:
+        """The job entered last, as the database has it."""
+        engine = open_database(self.database_url)
+        try:
+            with engine.connect() as connection:
+                job_id = connection.scalar(select(Job.id).order_by(Job.created_at.desc()))
+        finally:
+            engine.dispose()
+        return self.job(f"/jobs/{job_id}")
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command line."""

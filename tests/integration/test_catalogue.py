@@ -211,6 +211,38 @@ def test_a_job_whose_process_is_silent_has_failed(database: Engine, jobs: Jobs, 
     assert jobs.enqueue(checkpoint="c")[1], "the slot is free"
 
 
+def test_a_job_that_dies_while_it_switches_does_not_say_that_the_index_stayed(database: Engine, jobs: Jobs) -> None:
+    job, _ = jobs.enqueue(checkpoint="c")
+    jobs.start(job.id)
+    assert jobs.switch(job.id, "v2")
+    with database.begin() as connection:
+        connection.execute(update(Job).values(heartbeat_at=time.time() - 31))
+
+    dead = jobs.get(job.id)
+
+    assert (dead.state, dead.index_version) == ("failed", "v2")
+    assert "stayed as it was" not in str(dead.error)
+    assert "GET /index" in str(dead.error)
+    assert not jobs.switch(job.id, "v2"), "it has been given up"
+
+
+@pytest.mark.parametrize("ahead", [-3600, 3600])
+def test_clocks_of_other_hosts_decide_nothing(
+    database: Engine, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    job, _ = jobs.enqueue(checkpoint="c")
+    jobs.start(job.id)
+    now = time.time()
+    with monkeypatch.context() as other_host:
+        other_host.setattr(time, "time", lambda: now + ahead)
+        assert jobs.get(job.id).state == "running"
+        jobs.report(job.id, done=1, total=2)
+    assert jobs.get(job.id).state == "running"
+    with database.begin() as connection:
+        connection.execute(update(Job).values(heartbeat_at=now - 31))
+    assert jobs.get(job.id).state == "failed"
+
+
 def test_reports_keep_a_job_alive(database: Engine, jobs: Jobs) -> None:
     job, _ = jobs.enqueue(checkpoint="c")
     jobs.start(job.id)

@@ -1,6 +1,8 @@
 """The offline commands as a user types them, each in a process of its own."""
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scenerank import main
+from service.database import open_database
+from service.settings import Settings
+from tests.factories import make_checkpoint, make_records, write_records
 from tests.small_dataset import small_dataset
 
 SMALL = ["--set", "epochs=2", "--set", "layers=1", "--set", "hidden=8", "--set", "device=cpu"]
@@ -77,3 +83,36 @@ def test_what_a_user_can_mend_is_one_line_without_a_traceback(arguments: list[st
     assert failed.stderr.startswith("Error: ")
     assert message in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_a_file_where_the_index_belongs_is_one_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_checkpoint(tmp_path / "checkpoint")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "index").write_text("in the way")
+    monkeypatch.setenv("SCENERANK_DATA_DIR", str(tmp_path / "data"))
+    failed = scenerank("index", "build", "--checkpoint", tmp_path / "checkpoint")
+    assert failed.returncode == 1
+    assert "Traceback" not in failed.stderr
+    assert f"Error: {tmp_path}/data/index/" in failed.stderr
+    assert "Not a directory" in failed.stderr
+
+
+def test_a_locked_database_is_one_line_without_what_was_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
+    monkeypatch.setenv("SCENERANK_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr("service.database._BUSY_TIMEOUT", 0.1)
+    records = write_records(tmp_path / "graphs.jsonl", make_records(3))
+    monkeypatch.setattr("sys.argv", ["scenerank", "import", str(records)])
+    database = open_database(Settings.load().database)
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "scenerank.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(SystemExit) as ended:
+            main()
+    database.dispose()
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert "Error: the database does not do its part (database is locked)" in said
+    assert "INSERT" not in said
+    assert "Traceback" not in said

@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from service.index.versions import open_version
+from service.index.versions import IndexStore, open_version
 from service.search import SearchQuery, read_query_graph, search
 from service.settings import Settings
 from tests.factories import make_records, write_records
@@ -160,6 +162,34 @@ def test_the_command_line_fills_and_indexes_and_a_running_service_follows(empty_
         assert service.search(GRAPH).json()["total"] == 50
 
 
+def test_a_job_knows_the_new_version_before_it_is_in_use(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str | None] = []
+    publish = IndexStore.publish
+
+    def look_then_publish(store: IndexStore, staged: Path) -> None:
+        told.append(place.last_job()["index_version"])
+        publish(store, staged)
+
+    monkeypatch.setattr(IndexStore, "publish", look_then_publish)
+    manifest = place.build(place.data_dir / "checkpoints" / "second")
+
+    assert told == [manifest.version]
+
+
+def test_a_build_that_is_told_to_stop_leaves_no_running_job(place: Place) -> None:
+    before = place.store.current()
+    place.fill(LARGE)
+    command = [sys.executable, "-m", "scenerank", "index", "build"]
+    with subprocess.Popen(command, env=place.environment, stderr=subprocess.PIPE) as builder:
+        until(lambda: place.last_job()["state"] == "running", "the build runs", every=0.005)
+        builder.send_signal(signal.SIGTERM)
+        _, said = builder.communicate(timeout=PATIENCE)
+    assert (builder.returncode, b"Error: it was told to stop" in said) == (1, True), said
+    job = place.last_job()
+    assert (job["state"], "told to stop" in job["error"], job["index_version"]) == ("failed", True, None)
+    assert place.store.current() == before
+
+
 def reindex_halted_midway(service: Service, *, key: str = "midway") -> tuple[str, int]:
     """Start a reindex and halt its process while the job is running; the job's address and the process."""
     address = service.reindex(headers={"Idempotency-Key": key}).headers["Location"]
@@ -198,8 +228,15 @@ def test_a_damaged_switch_leaves_the_old_index_and_tells_strangers_no_paths(plac
         assert (health.status_code, health.json()["index_version"]) == (200, version)
         assert str(place.data_dir) not in health.text
         assert service.search(GRAPH).json()["index_version"] == version
+    command = place.run("index", "build")
+    assert (command.returncode, "--checkpoint RUN" in command.stderr) == (1, True), command.stderr
     with serving(place) as service:
         assert service.client.get("/readyz").status_code == 503
         answer = service.search(GRAPH)
         assert (answer.status_code, answer.json()["type"]) == (503, "urn:scenerank:problem:index-unusable")
         assert str(place.data_dir) not in answer.text
+        answer = service.reindex()
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:scenerank:problem:unusable-checkpoint")
+        job = service.ended(service.reindex(checkpoint="second").headers["Location"])
+        assert job["state"] == "succeeded", job
+        until(lambda: service.search(GRAPH).status_code == 200, "the service has recovered")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from model.checkpoint import load_checkpoint
-from model.errors import GraphError
+from model.errors import CheckpointError, GraphError
 from model.formats import read_graph
 from service.catalogue import Catalogue
 from service.database import open_database
@@ -37,7 +37,7 @@ def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
 def build(store: IndexStore, catalogue: Catalogue, checkpoint: Path, *, seed: int = 0) -> str:
     make_checkpoint(checkpoint, seed=seed)
     return build_index(
-        catalogue=catalogue, store=store, checkpoint=checkpoint, progress=lambda *_: None, confirm=lambda: None
+        catalogue=catalogue, store=store, checkpoint=checkpoint, progress=lambda *_: None, confirm=lambda _: None
     ).version
 
 
@@ -136,6 +136,27 @@ def test_the_checkpoint_is_the_named_one_else_the_configured_else_the_current(
 ) -> None:
     version = build(store, catalogue, tmp_path / "checkpoint")
 
+    for name in ("a", "b/best"):
+        make_checkpoint(tmp_path / name)
+
     assert choose_checkpoint(Settings(), store) == store.directory(version) / "model"
     assert choose_checkpoint(Settings(checkpoint=tmp_path / "a"), store) == tmp_path / "a"
-    assert choose_checkpoint(Settings(checkpoint=tmp_path / "a"), store, tmp_path / "b") == tmp_path / "b"
+    assert choose_checkpoint(Settings(checkpoint=tmp_path / "a"), store, tmp_path / "b") == tmp_path / "b/best"
+
+
+@pytest.mark.parametrize("damaged", ["current", "model"])
+def test_without_a_model_in_use_to_be_read_another_has_to_be_named(
+    store: IndexStore, catalogue: Catalogue, tmp_path: Path, damaged: str
+) -> None:
+    version = build(store, catalogue, tmp_path / "checkpoint")
+    if damaged == "current":
+        store.current_file.write_text("{")
+    else:
+        (store.directory(version) / "model" / "checkpoint.json").unlink()
+
+    with pytest.raises(CheckpointError, match="--checkpoint RUN"):
+        choose_checkpoint(Settings(), store)
+
+    assert choose_checkpoint(Settings(checkpoint=tmp_path / "checkpoint"), store) == tmp_path / "checkpoint"
+    assert choose_checkpoint(Settings(), store, tmp_path / "checkpoint") == tmp_path / "checkpoint"
+    assert build(store, catalogue, tmp_path / "checkpoint") == store.current()

@@ -1,14 +1,17 @@
+import errno
 import json
+import os
 from collections.abc import Iterator
 
+import psycopg.errors
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 import service.app
 import service.cli  # noqa: F401
 from model.errors import DataError, GraphError, Problem, SceneRankError
 from model.graph_reader import MAX_PROBLEMS, MORE_PROBLEMS
-from service.errors import KINDS, NoIndexError, ReindexRunningError, RequestInvalidError, problem_of
+from service.errors import KINDS, NoIndexError, ReindexRunningError, RequestInvalidError, problem_of, refusal
 from service.middleware import encode_problem
 
 COMMAND_LINE_ONLY = ("service.demo",)
@@ -62,6 +65,21 @@ def test_of_very_many_problems_an_answer_names_the_first() -> None:
     assert len(document["errors"]) == MAX_PROBLEMS
     assert document["errors"][-1]["detail"] == MORE_PROBLEMS.message
     assert document["detail"].endswith("; and many more")
+
+
+def test_what_the_machine_refuses_is_one_line_without_rows() -> None:
+    quoting = psycopg.errors.UniqueViolation("duplicate key\nDETAIL:  Key (id)=(secret) already exists.")
+    refusals = [
+        refusal(IntegrityError("INSERT INTO images", {"graph": "secret"}, quoting)),
+        refusal(OperationalError("INSERT INTO images", {"graph": "secret"}, Exception("database is locked"))),
+        refusal(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/index")),
+        refusal(OSError("no luck")),
+    ]
+    assert [line for line in refusals if line is None or "\n" in line or "secret" in line] == []
+    assert "duplicate key" in str(refusals[0])
+    assert "database is locked" in str(refusals[1])
+    assert "/data/index: No space left on device" in str(refusals[2])
+    assert refusal(KeyError("a mistake")) is None
 
 
 @pytest.mark.parametrize("text", ["\ud800", "ä", "\x00"])

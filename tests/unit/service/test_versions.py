@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.errors import CheckpointError
 from service.catalogue import Catalogue
 from service.database import open_database
 from service.errors import IndexVersionError, ReindexError
@@ -40,7 +41,7 @@ def build(catalogue: Catalogue, store: IndexStore, tmp_path: Path) -> Callable[[
             store=store,
             checkpoint=tmp_path / "checkpoint",
             progress=lambda *_: None,
-            confirm=lambda: None,
+            confirm=lambda _: None,
         )
         return store.directory(manifest.version)
 
@@ -145,7 +146,7 @@ def test_a_build_that_is_not_confirmed_changes_nothing(
 ) -> None:
     before = build()
 
-    def refuse() -> None:
+    def refuse(_version: str) -> None:
         raise ReindexError("given up")
 
     with pytest.raises(ReindexError, match="given up"):
@@ -160,6 +161,18 @@ def test_a_build_that_is_not_confirmed_changes_nothing(
     assert store.current() == before.name
     assert [path.name for path in (store.root / "versions").iterdir()] == [before.name]
     assert list((store.root / "staging").iterdir()) == []
+
+
+def test_a_damaged_checkpoint_is_named_by_where_it_is_not_by_its_copy(
+    build: Callable[[], Path], catalogue: Catalogue, store: IndexStore, tmp_path: Path
+) -> None:
+    build()
+    (weights,) = (tmp_path / "checkpoint").glob("weights-*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="does not match its digest") as caught:
+        build()
+    assert str(weights) in str(caught.value)
+    assert "staging" not in str(caught.value)
 
 
 def test_images_that_do_not_find_themselves_stop_a_build(build: Callable[[], Path]) -> None:
@@ -183,7 +196,7 @@ def test_an_empty_catalogue_is_not_indexed(store: IndexStore, tmp_path: Path) ->
             store=store,
             checkpoint=tmp_path / "checkpoint",
             progress=lambda *_: None,
-            confirm=lambda: None,
+            confirm=lambda _: None,
         )
     assert store.current() is None
     database.dispose()
