@@ -139,7 +139,7 @@ def prepare(
         vocabulary=kept.vocabulary,
         word_vectors=table,
         manifest={
-            "settings": {**settings, "split": list(split), "seed": seed},
+            "settings": {**settings, **_split_settings(split, seed, split_file)},
             "sources": {
                 "visual_genome": [_source(path) for path in visual_genome_files(visual_genome)],
                 **{kind: [_source(path) for path in paths] for kind, paths in sources.items()},
@@ -195,7 +195,9 @@ def _captions(
             f"image_data.json in {visual_genome} must give the images' coco_id"
         )
     if paths:
-        report.add("captions of these images", captions.read - captions.of_unknown_images, captions.read)
+        # Images of one COCO id share captions, which count once for each image, here as in all that follows.
+        given = _texts_in(captions.texts)
+        report.add("captions of these images", given, given + captions.of_unknown_images)
     return captions.texts
 
 
@@ -229,9 +231,13 @@ def _embed_sentences(
         vectors, counts = mean_sentence_vectors(
             captions, encoder.encode, lambda done, total: progress.update(task, completed=done, total=total)
         )
-    texts = sum(lines.count("\n") + 1 for lines in captions if lines)
-    report.add("captions with a sentence vector", int(counts.sum()), texts)
+    report.add("captions with a sentence vector", int(counts.sum()), _texts_in(captions))
     return vectors
+
+
+def _texts_in(lines_of_images: Sequence[str]) -> int:
+    """How many texts the images have, one a line."""
+    return sum(lines.count("\n") + 1 for lines in lines_of_images if lines)
 
 
 def _progress(console: Console | None, amount: ProgressColumn | None = None) -> Progress:
@@ -282,6 +288,13 @@ def _report_split(report: Report, split_of_image: NDArray[np.int8], caption_vect
 def _texts(image_ids: NDArray[np.str_], captions: Sequence[str], phrases: Sequence[str]) -> Iterator[dict[str, Any]]:
     for image_id, caption_lines, phrase_lines in zip(image_ids.tolist(), captions, phrases, strict=True):
         yield {"image_id": image_id, "captions": caption_lines.splitlines(), "phrases": phrase_lines.splitlines()}
+
+
+def _split_settings(split: Sequence[int], seed: int, split_file: Path | None) -> dict[str, Any]:
+    """What decided the split: the file if there was one, else shares and seed, and never what had no say."""
+    if split_file is None:
+        return {"split": list(split), "seed": seed}
+    return {"split_file": split_file.name, "split_file_sha256": _source(split_file)["sha256"]}
 
 
 def _source(path: Path) -> dict[str, Any]:

@@ -270,6 +270,28 @@ def test_a_split_file_fixes_the_split_and_what_it_misses_is_reported(directory: 
     assert dataset.manifest["sources"]["split_file"][0]["name"] == "splits.json"
 
 
+def test_the_settings_of_a_fixed_split_are_its_file(directory: Path) -> None:
+    split_file = write(directory, "splits.json", {"test": [5, 4], "val": [1, 404]})
+
+    dataset, _ = run(directory, split_file=split_file, seed=3)
+
+    assert dataset.manifest["settings"] == {
+        "min_count": 2, "min_objects": 2, "max_objects": 40, "min_relationships": 1,
+        "split_file": "splits.json", "split_file_sha256": hashlib.sha256(split_file.read_bytes()).hexdigest(),
+    }  # fmt: skip
+
+
+def test_captions_that_images_share_count_for_each_in_every_row(directory: Path) -> None:
+    image_data = [{"image_id": number, "coco_id": 101} for number in (1, 5)]
+    write(directory, "image_data.json", image_data)
+
+    _, report = run(directory)
+
+    steps = {step.name: (step.kept, step.dropped) for step in report.steps}
+    assert steps["captions of these images"] == (6, 3)
+    assert steps["captions with a known word"] == (4, 2)
+
+
 def test_a_split_file_that_names_training_images_drops_the_others(directory: Path) -> None:
     split_file = write(directory, "splits.json", {"test": [5], "train": [2]})
 
