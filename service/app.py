@@ -22,7 +22,7 @@ from service.errors import HTTP_KINDS, INTERNAL_DETAIL, Kind, ProblemDocument, R
 from service.index.versions import IndexStore
 from service.jobs import Jobs
 from service.middleware import PROBLEM_JSON, BodyLimitMiddleware, RequestIdMiddleware, encode_problem
-from service.openapi import PROBLEM_RESPONSES, describe
+from service.openapi import PROBLEM_RESPONSES, describe, docs
 from service.routes import health, images, reindex, search
 from service.settings import Settings
 from service.supervisor import ReindexProcesses
@@ -62,11 +62,14 @@ def create_app(settings: Settings) -> FastAPI:
         version=_version(),
         summary="Semantic image retrieval by scene graph.",
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
         responses=PROBLEM_RESPONSES,
     )
     for module in (search, reindex, images, health):
         app.include_router(module.router)
     app.add_api_route("/", _home, include_in_schema=False)
+    app.add_api_route("/docs", docs, include_in_schema=False)
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
     app.add_middleware(RequestIdMiddleware)
     app.add_exception_handler(SceneRankError, _known_error)

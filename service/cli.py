@@ -53,7 +53,10 @@ def import_(
 def index_build(
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="A training run or checkpoint. Default: SCENERANK_CHECKPOINT, else the model in use."),
+        typer.Option(
+            help="A training run or checkpoint. Default: SCENERANK_CHECKPOINT, else the model in use, else "
+            "`pretrained`, which comes with SceneRank."
+        ),
     ] = None,
 ) -> None:
     """Encode the whole catalogue into a new index version, and switch to it.
@@ -74,6 +77,7 @@ def index_build(
     settings = _settings()
     store = IndexStore(settings.index_dir)
     chosen = choose_checkpoint(settings, store, checkpoint)
+    typer.echo(f"Encoding with {chosen}.", err=True)
     database = open_database(settings.database)
     jobs = Jobs(database, settings.job_timeout)
     job, _ = jobs.enqueue(checkpoint=str(chosen))

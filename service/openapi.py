@@ -1,8 +1,10 @@
-"""The parts of the OpenAPI document that the framework does not write by itself."""
+"""The OpenAPI document and its page: what the framework does not write by itself."""
 
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
 
 from service.middleware import PROBLEM_JSON, REQUEST_ID
 from service.schemas import Problem
@@ -11,6 +13,20 @@ PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     "4XX": {"model": Problem, "description": "The request is at fault; `detail` says what and what to do."},
     "5XX": {"model": Problem, "description": "The service is at fault, or not ready (503, with `Retry-After`)."},
 }
+
+
+# Swagger UI puts itself in the place of this, if it comes.
+_WITHOUT_INTERNET: Final = """
+<p>This page is drawn by Swagger UI, which the browser loads from cdn.jsdelivr.net. Without the internet read
+<a href="openapi.json">openapi.json</a>, which holds all of it.</p>
+"""
+
+
+async def docs() -> HTMLResponse:
+    """Every call, to try out; and where to read of them if Swagger UI cannot be loaded."""
+    page = get_swagger_ui_html(openapi_url="openapi.json", title="SceneRank", swagger_favicon_url="data:,")
+    place = '<div id="swagger-ui">'
+    return HTMLResponse(bytes(page.body).decode().replace(place, place + _WITHOUT_INTERNET))
 
 
 def describe(app: FastAPI) -> None:

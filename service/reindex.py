@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from model.checkpoint import find_checkpoint
+from model.checkpoint import PRETRAINED, find_checkpoint
 from model.errors import CheckpointError, SceneRankError
 from service.catalogue import Catalogue
 from service.database import open_database
@@ -32,17 +32,12 @@ _log = logging.getLogger("service.reindex")  # also where this is __main__
 
 
 def choose_checkpoint(settings: Settings, store: IndexStore, named: Path | None = None) -> Path:
-    """What to build with: the one named, else the one configured, else the model of the version in use.
+    """What to build with: the one named, else configured, else the model of the version in use, else the shipped one.
 
     Raises:
-        CheckpointError: there is none of these, or it is no checkpoint.
+        CheckpointError: the first of these that there is cannot be used.
     """
-    chosen = named or settings.checkpoint or _model_in_use(store)
-    if chosen is None:
-        raise CheckpointError(
-            "no checkpoint to build with: name a run of `scenerank train`, or set SCENERANK_CHECKPOINT"
-        )
-    return find_checkpoint(chosen).absolute()
+    return find_checkpoint(named or settings.checkpoint or _model_in_use(store) or Path(PRETRAINED)).absolute()
 
 
 def _model_in_use(store: IndexStore) -> Path | None:
@@ -51,8 +46,8 @@ def _model_in_use(store: IndexStore) -> Path | None:
         return None if current is None else find_checkpoint(store.directory(current) / "model")
     except (IndexVersionError, CheckpointError):
         raise CheckpointError(
-            "the index is damaged, so its model cannot be used again; name one, with --checkpoint RUN or as "
-            "`checkpoint` of POST /reindex, or set SCENERANK_CHECKPOINT"
+            "the index is damaged, so its model cannot be used again; name another, with --checkpoint RUN or as "
+            f"`checkpoint` of POST /reindex, or set SCENERANK_CHECKPOINT; {PRETRAINED} comes with SceneRank"
         ) from None
 
 

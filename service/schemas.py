@@ -104,8 +104,8 @@ class ReindexRequest(_Request):
     checkpoint: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="Name of a run or checkpoint in the service's DATA_DIR/checkpoints. Default: SCENERANK_CHECKPOINT, "
-        "else the model of the version in use.",
+        description="Name of a run or checkpoint in the service's DATA_DIR/checkpoints, or `pretrained`, which comes "
+        "with SceneRank. Default: SCENERANK_CHECKPOINT, else the model of the version in use, else `pretrained`.",
     )
     index: Literal["flat"] = Field(default="flat", description="Kind of index: exact search.")
 

@@ -19,7 +19,7 @@ class Settings(BaseSettings):
     Args:
         data_dir: where index versions live, and the SQLite database unless database_url names another.
         database_url: any SQLAlchemy URL; postgresql:// means psycopg 3.
-        checkpoint: a training run or checkpoint that new index versions are built with.
+        checkpoint: a training run or checkpoint that new index versions are built with, or `pretrained`.
         admin_keys: comma-separated keys, any of which opens the admin calls; none set closes them to everybody.
         max_objects, max_relationships: of a query graph.
         max_name_length: of any text in a query graph. Units: characters.

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Header, Response, status
 
-from model.checkpoint import find_checkpoint
+from model.checkpoint import PRETRAINED, find_checkpoint
 from model.errors import CheckpointError, Problem
 from service.dependencies import ServicesDep, require_admin
 from service.errors import RequestInvalidError
@@ -80,13 +80,14 @@ def _named(body: ReindexRequest | None, settings: Settings) -> Path | None:
     if body is None or body.checkpoint is None:
         return None
     try:
-        find_checkpoint(settings.checkpoints_dir / body.checkpoint)
+        return find_checkpoint(settings.checkpoints_dir / body.checkpoint)
     except CheckpointError:
+        if body.checkpoint == PRETRAINED:
+            return Path(PRETRAINED)
         message = (
             f"there is no checkpoint {body.checkpoint!r} in the service's DATA_DIR/checkpoints; put it there first"
         )
         raise RequestInvalidError(Problem("/checkpoint", message)) from None
-    return settings.checkpoints_dir / body.checkpoint
 
 
 def _job_response(job: JobRecord) -> JobResponse:

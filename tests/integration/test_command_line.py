@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -29,9 +30,8 @@ def test_help_lists_the_commands_and_every_command_has_an_example() -> None:
     assert top.returncode == 0
     for command in ("demo", "demo-world", "prepare", "train", "evaluate", "embed", "import", "serve"):
         assert command in top.stdout
-        assert f"Example: scenerank {command}" in scenerank(command, "--help").stdout.replace(
-            "SCENERANK_ADMIN_KEYS=change-me ", ""
-        )
+        shown = scenerank(command, "--help").stdout.replace("SCENERANK_ADMIN_KEYS=change-me ", "")
+        assert re.search(rf"Examples?: scenerank {command} ", shown)
 
 
 def test_train_evaluate_and_embed_a_data_set(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_train_evaluate_and_embed_a_data_set(tmp_path: Path) -> None:
     embedded = scenerank("embed", tmp_path / "run", tmp_path / "dataset", "--out", tmp_path / "all.npz")
     assert embedded.returncode == 0, embedded.stderr
     with np.load(tmp_path / "all.npz") as file:
-        assert file["embeddings"].shape == (60, 8)
+        assert len(file["embeddings"]) == len(file["ids"]) == 60
     part = scenerank("embed", tmp_path / "run", tmp_path / "dataset", "--split", "test", "--out", tmp_path / "test.npz")
     assert part.returncode == 0, part.stderr
     with np.load(tmp_path / "test.npz") as file, np.load(tmp_path / "all.npz") as whole:

@@ -263,6 +263,9 @@ def test_images_health_index_and_documentation_answer(service: Service) -> None:
     assert service.client.get("/livez").json() == {"status": "alive"}
     assert service.client.get("/readyz").json() == {"status": "ready", "index_version": index["version"]}
     assert "<h1>SceneRank</h1>" in service.client.get("/").text
+    docs = service.client.get("/docs").text
+    assert 'href="openapi.json"' in docs[docs.index('<div id="swagger-ui">') : docs.index("</div>")], "offline too"
+    assert "url: 'openapi.json'" in docs
     for path in document["paths"].values():
         for operation in path.values():
             assert operation["summary"]
@@ -287,7 +290,11 @@ def test_without_an_index_searches_are_503_until_one_is_built(empty_place: Place
         assert int(answer.headers["Retry-After"]) > 0
         assert_problem(service.client.get("/readyz"), 503)
         assert service.client.get("/livez").status_code == 200
-        assert_problem(service.reindex(), 422)  # no checkpoint to build with
+
+        job = service.ended(service.reindex().headers["Location"])
+        assert (job["state"], "scenerank import" in job["error"]) == ("failed", True)
+        job = service.ended(service.reindex(checkpoint="pretrained").headers["Location"])
+        assert (job["state"], "scenerank import" in job["error"]) == ("failed", True)
 
         empty_place.checkpoint("first")
         job = service.ended(service.reindex(checkpoint="first").headers["Location"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import load_checkpoint
+from model.checkpoint import PRETRAINED, find_checkpoint, load_checkpoint
 from model.errors import CheckpointError, GraphError
 from model.formats import read_graph
 from service.catalogue import Catalogue
@@ -131,10 +131,13 @@ def test_a_graph_over_the_limits_is_refused(document: dict[str, object], pointer
     assert [problem.pointer for problem in caught.value.problems] == [pointer]
 
 
-def test_the_checkpoint_is_the_named_one_else_the_configured_else_the_current(
+def test_the_checkpoint_is_the_named_one_else_the_configured_else_the_current_else_the_shipped(
     store: IndexStore, catalogue: Catalogue, tmp_path: Path
 ) -> None:
+    shipped = find_checkpoint(Path(PRETRAINED)).absolute()
+    assert choose_checkpoint(Settings(), store) == shipped
     version = build(store, catalogue, tmp_path / "checkpoint")
+    assert choose_checkpoint(Settings(), store, Path(PRETRAINED)) == shipped
 
     for name in ("a", "b/best"):
         make_checkpoint(tmp_path / name)
