@@ -30,7 +30,7 @@ class TripleEncoderConfig:
     predicates: int
     caption_dimension: int = 64
     identity_dimension: int = 704
-    identity_weight: float = 0.09
+    identity_weight: float = 1.0
     pooling_power: float = 0.5
 
     def __post_init__(self) -> None:

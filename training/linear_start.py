@@ -22,7 +22,7 @@ _TEXT_NOISE: Final = 1.0
 """Variance of one text's vector around its image's, in units of the graph's own: n texts weigh n / (n + this)."""
 
 _SHARED_LENGTH: Final = 0.2
-"""Length of the coordinate that all caption parts have in common."""
+"""k: length of the coordinate that all caption parts have in common, where caption vectors have about unit length."""
 
 _SHARED_SIGN: Final = 0.3
 """What the role vectors have in common, so that a wildcard in a triple still leaves a part of it to be found."""
@@ -45,7 +45,8 @@ def fit_caption_part(
 
         c = [k + m.d / k, the other directions of d]   so that   c_X.c_Y = k^2 + m.d_X + m.d_Y + d_X.d_Y + ...
 
-    of whose other directions the principal ones are kept.
+    of whose other directions the principal ones are kept. At last all c are scaled so that their mean squared length
+    over the training graphs is 1, whatever the data.
 
     Args:
         encoder: its caption part is overwritten.
@@ -90,10 +91,12 @@ def fit_caption_part(
     projection = np.column_stack([mean / _SHARED_LENGTH, kept])
     bias = offset @ projection
     bias[0] += _SHARED_LENGTH
+    captions = (deviations - offset) @ projection + bias
+    scale = np.square(captions).sum(axis=1).mean() ** -0.5
     with torch.no_grad():
-        encoder.caption_embedding.weight.copy_(torch.from_numpy(rows @ projection))
+        encoder.caption_embedding.weight.copy_(torch.from_numpy(scale * rows @ projection))
         encoder.caption_embedding.weight[0] = 0
-        encoder.caption_bias.copy_(torch.from_numpy(bias))
+        encoder.caption_bias.copy_(torch.from_numpy(scale * bias))
 
 
 def start_caption_part_from_words(encoder: TripleEncoder, dataset: SceneGraphDataset) -> None:
@@ -104,11 +107,11 @@ def start_caption_part_from_words(encoder: TripleEncoder, dataset: SceneGraphDat
     kept = words @ directions[: encoder.config.caption_dimension - 1].T
     with torch.no_grad():
         encoder.caption_embedding.weight.zero_()
-        encoder.caption_embedding.weight[UNKNOWN_ID + 1 :, 1 : 1 + kept.shape[1]] = (
-            _SHARED_LENGTH * torch.from_numpy(kept[UNKNOWN_ID + 1 :]).float()
-        )
+        encoder.caption_embedding.weight[UNKNOWN_ID + 1 :, 1 : 1 + kept.shape[1]] = torch.from_numpy(
+            kept[UNKNOWN_ID + 1 :]
+        ).float()
         encoder.caption_bias.zero_()
-        encoder.caption_bias[0] = _SHARED_LENGTH
+        encoder.caption_bias[0] = 0.5  # about half of the square of a caption part that is one unit long
 
 
 def start_identity_part(encoder: TripleEncoder, dataset: SceneGraphDataset, random: np.random.Generator) -> None:
