@@ -115,13 +115,9 @@ def _steps(directory: Path) -> list[_Step]:
             "dataset",
             "dataset/dataset.json",
         ),
-        # The paper's recipe in small: a world of 130 names needs neither its five wide layers nor its 100 epochs.
         _Step(
             "train an encoder",
-            [
-                *("train", dataset, "--out", run, "--recipe", "paper", "--set", "epochs=8", "--set", "layers=2"),
-                *("--set", "hidden=128", "--set", "learning_rate=1e-3", "--set", "unknown_rate=0.05"),
-            ],
+            ["train", dataset, "--out", run],
             "run",
             "run/best/checkpoint.json",
         ),

@@ -28,7 +28,18 @@ def scenerank(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_help_lists_the_commands_and_every_command_has_an_example() -> None:
     top = scenerank("--help")
     assert top.returncode == 0
-    for command in ("demo", "demo-world", "prepare", "train", "evaluate", "embed", "import", "serve"):
+    for command in (
+        "demo",
+        "demo-world",
+        "prepare",
+        "train",
+        "evaluate",
+        "reproduce",
+        "embed",
+        "export",
+        "import",
+        "serve",
+    ):
         assert command in top.stdout
         shown = scenerank(command, "--help").stdout.replace("SCENERANK_ADMIN_KEYS=change-me ", "")
         assert re.search(rf"Examples?: scenerank {command} ", shown)
