@@ -121,6 +121,7 @@ class _Names:
 
     def __init__(self, names: Sequence[str], aliases: Mapping[str, str], word_vectors: WordVectors | None) -> None:
         # The special names are not words: somebody who types "__image__" means an unknown thing.
+        self._names = names
         self._number = {name: number for number, name in enumerate(names) if number > UNKNOWN_ID}
         self._aliases = {alias: self._number[name] for alias, name in aliases.items() if name in self._number}
         self._word_vectors = word_vectors
@@ -140,7 +141,8 @@ class _Names:
             found = self._found[name] = self._look_up(name)
         return found
 
-    def _look_up(self, name: str) -> Resolution:
+    def known(self, name: str) -> Resolution | None:
+        """The name as it stands, in another case, by an alias or in another number; never merely a near one."""
         if name in self._number:
             return Resolution(self._number[name], "exact")
         normal = normalize_name(name)
@@ -151,7 +153,24 @@ class _Names:
         for form in _singular_and_plural(normal):
             if form in self._number:
                 return Resolution(self._number[form], "plural")
-        return self._nearest(normal)
+        return None
+
+    def canonical(self, name: str) -> str:
+        """What stands for every way to write a name: the known name it is surely one for, else its own normal form.
+
+        Two names are the same where this is the same; unlike numbers, it tells unknown names apart.
+        """
+        found = self.known(name)
+        return normalize_name(name) if found is None else self._names[found.id]
+
+    def meanings(self, name: str) -> frozenset[str]:
+        """The canonical names that a query's name may be met by: its own, and the nearest one it is taken for."""
+        found = self.find(name)
+        taken_for = () if found.id == UNKNOWN_ID else (self._names[found.id],)
+        return frozenset((self.canonical(name), *taken_for))
+
+    def _look_up(self, name: str) -> Resolution:
+        return self.known(name) or self._nearest(normalize_name(name))
 
     def _nearest(self, name: str) -> Resolution:
         vector = self._word_vectors.mean(name) if self._word_vectors is not None else None

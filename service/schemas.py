@@ -54,6 +54,41 @@ class SearchRequest(_Request):
     )
     strict: bool = Field(default=False, description="Answer 422 instead of taking unknown names for near ones.")
     with_graph: bool = Field(default=False, description="Give each result's scene graph.")
+    explain: bool = Field(
+        default=False,
+        description="Give for each result what of the query it has, what it lacks, and which of its objects stands "
+        "for which of the query's; `limit` is then at most 100.",
+    )
+
+
+Triple = tuple[str | None, str | None, str | None]
+
+
+class MatchedObject(_Response):
+    """The image's object that stands for one of the query's."""
+
+    id: str = Field(description="Its id in the image's graph.")
+    name: str | None = Field(description="Its name there.")
+    attributes: list[str] = Field(description="Those of the query object's attributes that it has.")
+    missing_attributes: list[str] = Field(description="Those that it has not.")
+
+
+class ResultExplanation(_Response):
+    """What of the query an image has, by a best one-to-one assignment of objects.
+
+    Most relationships count first, then most objects, then most attributes. Names are compared as the vocabulary takes
+    them; wildcards match anything.
+    """
+
+    matched: list[Triple] = Field(
+        description="Relationships of the query that hold in the image: names as in `query`, null for any.",
+        examples=[[["man", "riding", "horse"]]],
+    )
+    missing: list[Triple] = Field(description="Those that do not.", examples=[[["horse", "on", "beach"]]])
+    objects: dict[str, MatchedObject | None] = Field(
+        description="For each object of the query, by its id in `query`, what stands for it; null if nothing does."
+    )
+    exact: bool = Field(description="False if finding the best assignment would have taken too long.")
 
 
 class Result(_Response):
@@ -64,6 +99,9 @@ class Result(_Response):
     score: float
     url: str | None
     graph: dict[str, Any] | None = Field(default=None, description="Only with `with_graph`.")
+    explanation: ResultExplanation | None = Field(
+        default=None, description="Only with `explain`; null if the image has left the catalogue meanwhile."
+    )
 
 
 class SearchWarning(_Response):

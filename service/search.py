@@ -86,7 +86,7 @@ def search(version: IndexVersion, query: SearchQuery) -> SearchAnswer:
     )
 
 
-def explain(substitution: Substitution) -> str:
+def describe(substitution: Substitution) -> str:
     """What a word was taken for, and why."""
     if substitution.taken_for is None:
         return f"{_unknown(substitution)}; it is taken for an unknown thing"

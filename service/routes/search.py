@@ -10,12 +10,16 @@ from fastapi.concurrency import run_in_threadpool
 from model.errors import Problem
 from model.formats import write_graph
 from model.scene_graph import SceneGraph
-from service.catalogue import Catalogue
 from service.dependencies import ServicesDep
 from service.errors import RequestInvalidError
-from service.schemas import Result, SearchRequest, SearchResponse, SearchWarning, Took
-from service.search import SearchAnswer, SearchQuery, explain, read_query_graph, search
+from service.explain import Explainer
+from service.results import results_of
+from service.schemas import SearchRequest, SearchResponse, SearchWarning, Took
+from service.search import SearchAnswer, SearchQuery, describe, read_query_graph, search
 from service.settings import Settings
+
+MAX_EXPLAINED: Final = 100
+"""Results of a page with explanations; each takes some milliseconds where a query is large."""
 
 router = APIRouter(tags=["search"])
 
@@ -38,6 +42,19 @@ _EXAMPLES: Final[dict[str, Any]] = {
             }
         }
     },
+    "with reasons": {
+        "value": {
+            "graph": {
+                "objects": [{"id": "m", "name": "man"}, {"id": "h", "name": "horse"}, {"id": "b", "name": "beach"}],
+                "relationships": [
+                    {"subject": "m", "predicate": "riding", "object": "h"},
+                    {"subject": "h", "predicate": "on", "object": "b"},
+                ],
+            },
+            "explain": True,
+            "limit": 3,
+        }
+    },
     "sg2im form": {"value": {"graph": {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}}},
 }
 
@@ -57,7 +74,14 @@ async def post_search(
     graph = await run_in_threadpool(read_query_graph, body.graph, body.format, services.settings)
     query = SearchQuery(graph=graph, limit=body.limit, offset=body.offset, min_score=body.min_score, strict=body.strict)
     answer = await services.engine.run(search, version, query)
-    results = await run_in_threadpool(_results, answer, body, services.catalogue)
+    results = await run_in_threadpool(
+        results_of,
+        answer,
+        offset=body.offset,
+        with_graph=body.with_graph,
+        explainer=Explainer(graph, version.checkpoint.resolver) if body.explain else None,
+        catalogue=services.catalogue,
+    )
     return SearchResponse(
         results=results,
         total=answer.total,
@@ -76,31 +100,11 @@ async def post_search(
 def _check_page(body: SearchRequest, limits: Settings) -> None:
     if body.limit > limits.max_limit:
         raise RequestInvalidError(Problem("/limit", f"limit is at most {limits.max_limit}; ask for pages"))
+    if body.explain and body.limit > MAX_EXPLAINED:
+        raise RequestInvalidError(Problem("/limit", f"with explain, limit is at most {MAX_EXPLAINED}; ask for pages"))
     if body.offset + body.limit > limits.max_window:
         message = f"offset + limit is at most {limits.max_window}; ask for a smaller part, or a higher min_score"
         raise RequestInvalidError(Problem("/offset", message))
-
-
-def _results(answer: SearchAnswer, body: SearchRequest, catalogue: Catalogue) -> list[Result]:
-    """The hits with what the catalogue knows of them; one that has left it since has neither url nor graph."""
-    hits = enumerate(zip(answer.image_ids, answer.scores, strict=True), body.offset + 1)
-    if not body.with_graph:
-        urls = catalogue.urls(answer.image_ids)
-        return [
-            Result(rank=rank, image_id=image_id, score=score, url=urls.get(image_id))
-            for rank, (image_id, score) in hits
-        ]
-    images = catalogue.get_many(answer.image_ids)
-    return [
-        Result(
-            rank=rank,
-            image_id=image_id,
-            score=score,
-            url=images[image_id].url if image_id in images else None,
-            graph=images[image_id].graph if image_id in images else None,
-        )
-        for rank, (image_id, score) in hits
-    ]
 
 
 def _warnings(answer: SearchAnswer, graph: SceneGraph) -> Iterator[SearchWarning]:
@@ -110,7 +114,7 @@ def _warnings(answer: SearchAnswer, graph: SceneGraph) -> Iterator[SearchWarning
             code=item.how,
             word=item.word,
             taken_for=item.taken_for,
-            message=explain(item),
+            message=describe(item),
         )
     for position, scene_object in enumerate(graph.objects):
         if scene_object.attributes:
