@@ -55,8 +55,9 @@ class AssignmentProblem:
     def value(self, assigned: Assigned) -> int:
         """The value of an assignment."""
         held = sum((assigned[s], assigned[t]) in pairs for s, t, pairs in self.relationships)
+        object_weight = self.object_weight
         objects = sum(
-            self.object_weight + self.candidates[source][target]
+            object_weight + self.candidates[source][target]
             for source, target in enumerate(assigned)
             if target is not None
         )
@@ -89,6 +90,8 @@ class _BranchAndBound:
         self._problem, self._limit = problem, work_limit
         self._object_weight, self._edge_weight = problem.object_weight, problem.relationship_weight
         self._edges = [edge for edge in problem.relationships if edge[2]]  # the others cannot hold
+        self._subjects = [{pair[0] for pair in pairs} for _, _, pairs in self._edges]
+        self._targets = [{pair[1] for pair in pairs} for _, _, pairs in self._edges]
         self._order = _most_constrained_first(problem, self._edges)
         self._rest = sorted(set(range(len(problem.candidates))) - set(self._order))
         self._most = [self._object_weight + max(options.values()) if options else 0 for options in problem.candidates]
@@ -124,13 +127,13 @@ class _BranchAndBound:
         open_objects = self._order[depth:]
         undecided = set(open_objects)
         held = possible = 0
-        for subject, target, pairs in self._edges:
+        for number, (subject, target, pairs) in enumerate(self._edges):
             if subject in undecided and target in undecided:
                 possible += 1
             elif subject in undecided:
-                possible += any(pair[1] == assigned[target] for pair in pairs)
+                possible += assigned[target] in self._targets[number]
             elif target in undecided:
-                possible += any(pair[0] == assigned[subject] for pair in pairs)
+                possible += assigned[subject] in self._subjects[number]
             else:
                 held += (assigned[subject], assigned[target]) in pairs
         remaining = sum(self._most[source] for source in (*open_objects, *self._rest))
@@ -138,18 +141,18 @@ class _BranchAndBound:
 
     def _by_promise(self, source: int, assigned: list[int | None], used: set[int]) -> list[int]:
         """Candidates not used yet: first those that let most relationships hold with what is decided."""
-        edges = [edge for edge in self._edges if source in edge[:2]]
+        edges = [(number, edge) for number, edge in enumerate(self._edges) if source in edge[:2]]
 
         def promise(target: int) -> tuple[int, int, int]:
             held = possible = 0
-            for subject, other, pairs in edges:
+            for number, (subject, other, pairs) in edges:
                 ends = (
                     target if subject == source else assigned[subject],
                     target if other == source else assigned[other],
                 )
                 held += ends in pairs
                 if None in ends:
-                    possible += any(target == pair[subject != source] for pair in pairs)
+                    possible += target in (self._subjects if subject == source else self._targets)[number]
             return -held, -possible, -self._problem.candidates[source][target]
 
         free = [target for target in self._problem.candidates[source] if target not in used]
@@ -195,11 +198,11 @@ def _most_constrained_first(
 
 def _best_objects(problem: AssignmentProblem, sources: Sequence[int], used: set[int]) -> dict[int, int]:
     """The best assignment of these objects without regard to relationships."""
-    weights = np.zeros((len(sources), problem.targets), np.int64)
+    weights, object_weight = np.zeros((len(sources), problem.targets), np.int64), problem.object_weight
     for row, source in enumerate(sources):
         for target, agreeing in problem.candidates[source].items():
             if target not in used:
-                weights[row, target] = problem.object_weight + agreeing
+                weights[row, target] = object_weight + agreeing
     return {sources[row]: column for row, column in _matched(weights)}
 
 
@@ -214,12 +217,13 @@ def _matched(weights: NDArray[np.int64]) -> list[tuple[int, int]]:
 def _approximate(problem: AssignmentProblem) -> Assigned:
     """A linear sum assignment in which each end of a relationship counts half, improved by moves and swaps."""
     weights = np.zeros((len(problem.candidates), problem.targets), np.int64)
+    object_weight, relationship_weight = problem.object_weight, problem.relationship_weight
     for source, options in enumerate(problem.candidates):
         for target, agreeing in options.items():
-            weights[source, target] = 2 * (problem.object_weight + agreeing)
+            weights[source, target] = 2 * (object_weight + agreeing)
     for subject, other, pairs in problem.relationships:
         for source, targets in ((subject, {pair[0] for pair in pairs}), (other, {pair[1] for pair in pairs})):
-            weights[source, list(targets)] += problem.relationship_weight
+            weights[source, list(targets)] += relationship_weight
     assigned: list[int | None] = [None] * len(problem.candidates)
     for source, target in _matched(weights):
         assigned[source] = target
@@ -255,13 +259,13 @@ def _improve(problem: AssignmentProblem, assigned: list[int | None]) -> None:
         improved = False
         for source, options in enumerate(problem.candidates):
             for target in options:
-                work += 1 + len(touching[source])
-                if work > WORK_LIMIT:
-                    return
                 old, other = assigned[source], holder.get(target)
                 if target == old:
                     continue
                 involved = (source,) if other is None else (source, other)
+                work += sum(2 * len(touching[one]) + 4 for one in involved)
+                if work > WORK_LIMIT:
+                    return
                 before = local(*involved)
                 assigned[source] = target
                 if other is not None:
