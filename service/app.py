@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from model.errors import Problem, SceneRankError
 from model.graph_reader import MAX_PROBLEMS
+from service.admission import Admission, AdmissionMiddleware
 from service.catalogue import Catalogue
 from service.database import open_database
 from service.dependencies import Services
@@ -70,6 +71,9 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router)
     app.add_api_route("/", _home, include_in_schema=False)
     app.add_api_route("/docs", docs, include_in_schema=False)
+    app.state.admission = admission = Admission(settings.max_queue, settings.request_timeout)
+    # The one added last is passed first: a body has arrived whole before its search takes a place in the queue.
+    app.add_middleware(AdmissionMiddleware, admission=admission)
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
     app.add_middleware(RequestIdMiddleware)
     app.add_exception_handler(SceneRankError, _known_error)

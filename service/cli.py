@@ -104,10 +104,9 @@ def serve(
     """
     import logging
 
-    import uvicorn
-
     from service.app import create_app
     from service.database import open_database
+    from service.server import run_server
     from service.settings import LOG_FORMAT
 
     settings = _settings()
@@ -116,7 +115,7 @@ def serve(
     if not settings.admin_keys:
         typer.echo("SCENERANK_ADMIN_KEYS is not set: admin calls (POST /reindex) are refused.", err=True)
     typer.echo(f"SceneRank at http://{host}:{port}, its interface at http://{host}:{port}/docs", err=True)
-    uvicorn.run(create_app(settings), host=host, port=port, timeout_graceful_shutdown=10, server_header=False)
+    run_server(create_app(settings), host=host, port=port, drain_time=settings.drain_time)
 
 
 def _settings() -> "Settings":

@@ -11,6 +11,7 @@ from fastapi.security import APIKeyHeader
 from pydantic import SecretStr
 from sqlalchemy import Engine as Database
 
+from service.admission import Admission
 from service.catalogue import Catalogue
 from service.engine import Engine
 from service.errors import AdminDisabledError, KeyRequiredError
@@ -39,6 +40,14 @@ def services_of(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(services_of)]
+
+
+def admission_of(request: Request) -> Admission:
+    """What decides which searches are let in."""
+    return cast("Admission", request.app.state.admission)
+
+
+AdmissionDep = Annotated[Admission, Depends(admission_of)]
 
 _key_header = APIKeyHeader(
     name="X-API-Key", auto_error=False, description="One of the keys in SCENERANK_ADMIN_KEYS.", scheme_name="AdminKey"

@@ -6,6 +6,9 @@ SceneRankError (model.errors)
 ├── NotFoundError             no such image or job
 ├── KeyRequiredError          the admin key is missing or wrong
 ├── AdminDisabledError        no admin key is configured
+├── OverloadedError           more searches wait than may
+├── DeadlineError             a search that took longer than it may
+├── DrainingError             the service is about to end
 ├── ReindexRunningError       another reindex is under way; names its job
 ├── NoIndexError              nothing to search in yet
 ├── IndexVersionError         an index version that is missing, damaged, or made for another model
@@ -46,6 +49,18 @@ class KeyRequiredError(SceneRankError):
 
 class AdminDisabledError(SceneRankError):
     """No admin key is configured, so nobody may make admin calls."""
+
+
+class OverloadedError(SceneRankError):
+    """As many searches wait as may; this one is refused."""
+
+
+class DeadlineError(SceneRankError):
+    """A search that was given up because it took longer than it may."""
+
+
+class DrainingError(SceneRankError):
+    """The service is about to end: it still answers, but nothing new should be sent to it."""
 
 
 class ReindexRunningError(SceneRankError):
@@ -97,6 +112,9 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
     NotFoundError: Kind(404, "not-found", "Not found"),
     KeyRequiredError: Kind(401, "key-required", "An admin key is required"),
     AdminDisabledError: Kind(403, "admin-disabled", "Admin calls are switched off"),
+    OverloadedError: Kind(503, "overloaded", "Too many searches at once", retry_after=1),
+    DeadlineError: Kind(504, "deadline-exceeded", "The search took too long", retry_after=1),
+    DrainingError: Kind(503, "draining", "The service is about to end", retry_after=5),
     ReindexRunningError: Kind(409, "reindex-running", "A reindex is under way"),
     NoIndexError: Kind(503, "no-index", "There is no index yet", retry_after=5),
     IndexVersionError: Kind(503, "index-unusable", "The index cannot be used", retry_after=30),

@@ -26,6 +26,9 @@ class Settings(BaseSettings):
         max_body_bytes: of a request.
         max_limit: the largest `limit` of a search.
         max_window: the largest `offset + limit` of a search.
+        max_queue: searches that may be under way or waiting at once; more are refused with 503.
+        request_timeout: a search that has not been answered for so long is given up with 504. Units: seconds.
+        drain_time: from SIGTERM, when /readyz turns 503, until nothing new is accepted. Units: seconds.
         job_timeout: a job whose process has not reported for so long is taken for dead. Units: seconds.
         index_poll_interval: how often a process looks for a new index version. Units: seconds.
     """
@@ -42,6 +45,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     max_limit: int = Field(default=1000, ge=1)
     max_window: int = Field(default=10_000, ge=1)
+    max_queue: int = Field(default=128, ge=1)
+    request_timeout: float = Field(default=10.0, gt=0)
+    drain_time: float = Field(default=1.0, ge=0)
     job_timeout: float = Field(default=30.0, gt=0)
     index_poll_interval: float = Field(default=0.5, gt=0)
 

@@ -6,8 +6,8 @@ from fastapi import APIRouter
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.dependencies import ServicesDep
-from service.errors import CatalogueError
+from service.dependencies import AdmissionDep, ServicesDep
+from service.errors import CatalogueError, DrainingError
 from service.schemas import Health
 
 router = APIRouter(tags=["health"])
@@ -24,11 +24,13 @@ async def livez() -> Health:
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Can it answer searches?", response_model_exclude_none=True)
-def readyz(services: ServicesDep) -> Health:
+def readyz(services: ServicesDep, admission: AdmissionDep) -> Health:
     """200 if database, model and index are usable; else 503, and which of them is not.
 
     With `problem` set the service answers from the last good index version, because the newest one cannot be used.
     """
+    if admission.draining:
+        raise DrainingError("the service has been told to end; it answers what has reached it, but send nothing new")
     try:
         with services.database.connect() as connection:
             connection.execute(text("SELECT 1"))

@@ -104,6 +104,7 @@ class Place:
             "SCENERANK_ADMIN_KEYS": f"another,{ADMIN_KEY}",
             "SCENERANK_JOB_TIMEOUT": str(JOB_TIMEOUT),
             "SCENERANK_INDEX_POLL_INTERVAL": "0.05",
+            "SCENERANK_DRAIN_TIME": "0",
         }
 
     @property

@@ -1,0 +1,142 @@
+"""Which searches are let in, and how long they may take: a bounded queue, a deadline, and an end to what nobody awaits.
+
+More searches than the one thread of the engine answers would otherwise pile up, until each waits longer than its
+client does. A search counts from its whole body to its answer, so the queue is bounded wherever it forms.
+"""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import DeadlineError, OverloadedError, problem_of
+from service.middleware import send_problem
+
+_SEARCHES: Final = ("/search", "/search/batch")
+
+
+class Admission:
+    """How many searches there are and may be, and whether the service is about to end.
+
+    Args:
+        max_queue: searches at once.
+        timeout: for one search. Units: seconds.
+    """
+
+    def __init__(self, max_queue: int, timeout: float) -> None:
+        self.max_queue = max_queue
+        self.timeout = timeout
+        self.waiting = 0
+        """Searches under way or waiting."""
+        self.draining = False
+        """The service has been told to end."""
+
+    def enter(self) -> None:
+        """Take a place.
+
+        Raises:
+            OverloadedError: all are taken.
+        """
+        if self.waiting >= self.max_queue:
+            raise OverloadedError(f"{self.waiting} searches are waiting, which is as many as may; ask again later")
+        self.waiting += 1
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self.waiting -= 1
+
+
+class AdmissionMiddleware:
+    """Refuses searches over the bound with 503, gives late ones up with 504, and drops those whose client has left.
+
+    A search that is given up while it waits for the engine is never begun.
+
+    Args:
+        app: the application.
+        admission: the bounds.
+    """
+
+    def __init__(self, app: ASGIApp, admission: Admission) -> None:
+        self._app = app
+        self._admission = admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._admission.draining:
+            send = _closing(send)
+        if scope["method"] != "POST" or scope["path"] not in _SEARCHES:
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._admission.enter()
+        except OverloadedError as error:
+            await send_problem(problem_of(error), scope, send)
+            return
+        await self._supervise(scope, receive, send)
+
+    async def _supervise(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Await a search, its client's leaving or its deadline, whichever comes first."""
+        exchange = _Exchange(await receive(), send)  # the body, whole; what comes after it is the client's leaving
+        search = asyncio.create_task(_run(self._app, scope, exchange))
+        # The place is free when the work has ended, which may be after its client got an answer.
+        search.add_done_callback(self._ended)
+        gone = asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait({search, gone}, timeout=self._admission.timeout, return_when=asyncio.FIRST_COMPLETED)
+            if search.done():
+                search.result()
+            elif not gone.done() and not exchange.started:
+                exchange.closed = True
+                late = DeadlineError(f"no answer within {self._admission.timeout:g} seconds; ask for less, or later")
+                await send_problem(problem_of(late), scope, send)
+        finally:
+            exchange.closed = True
+            search.cancel()
+            gone.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await gone
+
+    def _ended(self, search: asyncio.Task[None]) -> None:
+        self._admission.leave()
+        if not search.cancelled():
+            search.exception()  # seen, so that what ends after its client has left is not reported as lost
+
+
+class _Exchange:
+    """What a search sees of its client: the body, then silence; after the end nothing of it is sent."""
+
+    def __init__(self, body: Message, send: Send) -> None:
+        self._body: Message | None = body
+        self._send = send
+        self.started = False
+        self.closed = False
+
+    async def receive(self) -> Message:
+        if self._body is None:
+            await asyncio.Event().wait()  # until it is cancelled
+        message, self._body = self._body, None
+        assert message is not None
+        return message
+
+    async def send(self, message: Message) -> None:
+        if not self.closed:
+            self.started = True
+            await self._send(message)
+
+
+async def _run(app: ASGIApp, scope: Scope, exchange: _Exchange) -> None:
+    await app(scope, exchange.receive, exchange.send)
+
+
+def _closing(send: Send) -> Send:
+    """Tell clients to ask on another connection next time: on this one the end could cross their question."""
+
+    async def send_and_close(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+        await send(message)
+
+    return send_and_close
