@@ -1,7 +1,7 @@
 """What requests and responses look like; the OpenAPI document is made from these."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from model.formats import GraphFormat
 from model.graph_reader import MAX_PROBLEMS
 from model.resolution import How
+from service.filters import MAX_CONDITIONS
 from service.jobs import JobState
 
 _GRAPH: Final = {
@@ -35,6 +36,41 @@ class _Response(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
+class FilterCondition(_Request):
+    """Something that an image has or has not: exactly one of the three."""
+
+    object: str | None = Field(default=None, description="It has an object of this name.", examples=["car"])
+    attribute: list[str | None] | None = Field(
+        default=None,
+        min_length=2,
+        max_length=2,
+        description="It has an object of this name (null: any) with this attribute (null: any).",
+        examples=[["horse", "white"]],
+    )
+    triple: list[str | None] | None = Field(
+        default=None,
+        min_length=3,
+        max_length=3,
+        description="It has a relationship of this subject, predicate and object; null or `*` is any.",
+        examples=[["man", "riding", None]],
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if [self.object, self.attribute, self.triple].count(None) != 2:
+            raise PydanticCustomError("one_condition", "needs exactly one of object, attribute and triple")
+        if self.object == "*":
+            raise PydanticCustomError("no_condition", "every image has some object; name one, or leave this out")
+        return self
+
+
+class SearchFilter(_Request):
+    """Which images may be in the ranking at all, decided before it over the whole index."""
+
+    must: list[FilterCondition] = Field(default=[], max_length=MAX_CONDITIONS, description="Each of these holds.")
+    must_not: list[FilterCondition] = Field(default=[], max_length=MAX_CONDITIONS, description="None of these holds.")
+
+
 class SearchRequest(_Request):
     """A scene, or any non-empty part of one, and which page of the ranking to give."""
 
@@ -54,6 +90,11 @@ class SearchRequest(_Request):
     )
     strict: bool = Field(default=False, description="Answer 422 instead of taking unknown names for near ones.")
     with_graph: bool = Field(default=False, description="Give each result's scene graph.")
+    filter: SearchFilter | None = Field(
+        default=None,
+        description="Rank only the images that meet this; `total` and pages are exact. Names are taken as in graphs.",
+        examples=[{"must": [{"triple": ["man", "riding", None]}], "must_not": [{"object": "car"}]}],
+    )
     explain: bool = Field(
         default=False,
         description="Give for each result what of the query it has, what it lacks, and which of its objects stands "
@@ -128,7 +169,9 @@ class SearchResponse(_Response):
     """A page of the ranking; ties are broken by image id, so pages of one `index_version` never overlap."""
 
     results: list[Result]
-    total: int = Field(description="Images in the ranking over all pages: those with at least `min_score`, or all.")
+    total: int = Field(
+        description="Images in the ranking over all pages: those with at least `min_score` that meet `filter`."
+    )
     index_version: str
     model_version: str = Field(description="Digest of the model.")
     took_ms: Took

@@ -1,6 +1,6 @@
 """From a query graph to a page of images: resolve the names, encode, look up, say what was taken for what."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +12,7 @@ from model.inference import embed
 from model.resolution import Substitution
 from model.scene_graph import SceneGraph
 from service.errors import SubstitutionError
+from service.filters import Selection
 from service.index.versions import IndexVersion
 from service.settings import Settings
 
@@ -25,6 +26,7 @@ class SearchQuery:
         limit, offset: which page of the ranking.
         min_score: leave out images with a lower score.
         strict: refuse names that are not in the vocabulary as they stand.
+        selection: what a filter leaves of the index version that is searched; None without one.
     """
 
     graph: SceneGraph
@@ -32,11 +34,14 @@ class SearchQuery:
     offset: int
     min_score: float | None
     strict: bool
+    selection: Selection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchAnswer:
     """A page of images, best first, and the index version that it comes from.
+
+    The pointers of substitutions start with /graph or /filter.
 
     Units: encode_ms and search_ms in milliseconds.
     """
@@ -70,17 +75,26 @@ def search(version: IndexVersion, query: SearchQuery) -> SearchAnswer:
     """
     started = perf_counter()
     resolved = version.checkpoint.resolver.resolve(query.graph)
-    if query.strict and resolved.substitutions:
-        raise SubstitutionError(*(Problem(f"/graph{item.pointer}", _unknown(item)) for item in resolved.substitutions))
+    substitutions = [replace(item, pointer=f"/graph{item.pointer}") for item in resolved.substitutions]
+    if query.selection is not None:
+        substitutions += [replace(item, pointer=f"/filter{item.pointer}") for item in query.selection.substitutions]
+    if query.strict and substitutions:
+        raise SubstitutionError(*(Problem(item.pointer, _unknown(item)) for item in substitutions))
     vector = embed(version.checkpoint.encoder, PackedGraphs.pack([resolved]))[0]
     encoded = perf_counter()
-    hits = version.index.search(vector, limit=query.limit, offset=query.offset, min_score=query.min_score)
+    hits = version.index.search(
+        vector,
+        limit=query.limit,
+        offset=query.offset,
+        min_score=query.min_score,
+        allowed=None if query.selection is None else query.selection.rows,
+    )
     return SearchAnswer(
         image_ids=[version.ids[row] for row in hits.rows],
         scores=hits.scores.tolist(),
         total=hits.total,
         version=version,
-        substitutions=tuple(resolved.substitutions),
+        substitutions=tuple(substitutions),
         encode_ms=(encoded - started) * 1000,
         search_ms=(perf_counter() - encoded) * 1000,
     )
@@ -89,6 +103,8 @@ def search(version: IndexVersion, query: SearchQuery) -> SearchAnswer:
 def describe(substitution: Substitution) -> str:
     """What a word was taken for, and why."""
     if substitution.taken_for is None:
+        if substitution.pointer.startswith("/filter"):
+            return f"{_unknown(substitution)}; no image has it"
         return f"{_unknown(substitution)}; it is taken for an unknown thing"
     return f"{_unknown(substitution)}, which it is taken for"
 

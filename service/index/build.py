@@ -16,6 +16,8 @@ from model.inference import embed
 from model.scene_graph import SceneGraph
 from service.catalogue import Catalogue
 from service.errors import ReindexError
+from service.index.postings import DIRECTORY as FILTERS
+from service.index.postings import FilterIndexBuilder, save_filter_index
 from service.index.versions import IndexManifest, IndexStore, IndexVersion, open_version, seal_version
 
 CANARIES: Final = 64
@@ -88,10 +90,11 @@ def _check_canary(version: IndexVersion, image_id: str, row: int, graph: SceneGr
 def _encode(
     catalogue: Catalogue, model: Checkpoint, directory: Path, total: int, progress: Progress
 ) -> dict[str, SceneGraph]:
-    """Write vectors.npy and ids.json; returns some images, evenly spread, to test the index with."""
+    """Write vectors.npy, ids.json and filters/; returns some images, evenly spread, to test the index with."""
     dimension = model.encoder.config.dimension
     ids: list[str] = []
     canaries: dict[str, SceneGraph] = {}
+    filters = FilterIndexBuilder(model.resolver)
     every = -(-total // CANARIES) or 1
     with (directory / "vectors.npy").open("wb") as file:
         _write_header(file, 0, dimension)
@@ -102,6 +105,7 @@ def _encode(
                 raise ReindexError("the encoder gives vectors that are not finite; use another checkpoint")
             file.write(np.ascontiguousarray(vectors, np.float32).tobytes())
             canaries |= {image_id: graph for row, (image_id, graph) in enumerate(chunk, len(ids)) if row % every == 0}
+            filters.add([graph for _, graph in chunk])
             ids += [image_id for image_id, _ in chunk]
             progress(len(ids), max(total, len(ids)))
         if not ids:
@@ -111,6 +115,7 @@ def _encode(
         _write_header(file, len(ids), dimension)
         assert file.tell() == start, "the header must not change its size"
     (directory / "ids.json").write_text(json.dumps(ids))
+    save_filter_index(directory / FILTERS, filters.build())
     return canaries
 
 

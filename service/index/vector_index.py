@@ -18,6 +18,7 @@ SCORE_DECIMALS: Final = 6
 
 _BLOCK: Final = 8192  # rows looked at together: a few MB
 _SPARE: Final = 32  # neighbours fetched beyond those asked for, to see whether the last one ties with the next
+_GATHER: Final = 3  # copying a row out costs about as much as multiplying so many in place
 _MOST_FETCHED: Final = 2048  # FAISS's limit on a GPU (its issue 2103); from here on a full look is as fast
 
 
@@ -63,7 +64,15 @@ class VectorIndex:
         own = None if self._on_gpu or not self.count else faiss.rev_swig_ptr(flat.get_xb(), vectors.size)
         self._vectors: Vectors = vectors if own is None else own.reshape(vectors.shape)
 
-    def search(self, query: Vectors, *, limit: int, offset: int = 0, min_score: float | None = None) -> Hits:
+    def search(
+        self,
+        query: Vectors,
+        *,
+        limit: int,
+        offset: int = 0,
+        min_score: float | None = None,
+        allowed: Rows | None = None,
+    ) -> Hits:
         """The rows `offset` to `offset + limit` of all rows by falling score, equal scores by rising row.
 
         Args:
@@ -71,7 +80,10 @@ class VectorIndex:
             limit: size of the page.
             offset: how many to leave out before it.
             min_score: leave out rows with a lower score.
+            allowed: leave out all rows but these, which rise; None for all rows. Shape (allowed,).
         """
+        if allowed is not None:
+            return self._search_among(query, allowed, limit, offset, min_score)
         total = self.count if min_score is None else self._count(query, min_score)
         wanted = min(offset + limit, total)
         if wanted <= offset:
@@ -103,11 +115,40 @@ class VectorIndex:
     def _best_of_all(self, query: Vectors, wanted: int) -> tuple[Rows, Scores]:
         """The best of every row there is: for deep pages, and where many rows tie."""
         products = np.concatenate([self._products(query, block) for block in self._blocks()])
-        border = np.partition(products, self.count - wanted)[self.count - wanted]
+        return self._best_by(query, products, wanted)
+
+    def _best_by(self, query: Vectors, products: Vectors, wanted: int) -> tuple[Rows, Scores]:
+        """The best rows by products that are within `_rounding` of the scores; rows of no interest have minus infinity.
+
+        Shapes:
+            products: (N,); at least `wanted` of them are finite.
+        """
+        border = np.partition(products, len(products) - wanted)[len(products) - wanted]
         rows = np.flatnonzero(products >= border - 2 * self._rounding)
         scores = np.concatenate([self.scores(query, part) for part in np.split(rows, range(_BLOCK, len(rows), _BLOCK))])
         order = np.lexsort((rows, -scores))[:wanted]
         return rows[order], scores[order]
+
+    def _search_among(self, query: Vectors, allowed: Rows, limit: int, offset: int, min_score: float | None) -> Hits:
+        """A search in some of the rows: every one of them is looked at, so the page is exact however few they are."""
+        products = np.full(self.count, -np.inf, np.float32)
+        for block in self._blocks():
+            rows = allowed[slice(*np.searchsorted(allowed, (block.start, block.stop)))]
+            if _GATHER * len(rows) < block.stop - block.start:
+                vectors = torch.from_numpy(self._vectors[rows])
+                products[rows] = torch.mv(vectors, torch.from_numpy(query)).numpy()
+            else:
+                products[rows] = self._products(query, block)[rows - block.start]
+        total = len(allowed)
+        if min_score is not None:
+            near = np.flatnonzero(np.abs(products - min_score) <= self._rounding)
+            total = int((products > min_score + self._rounding).sum())
+            total += int((self.scores(query, near) >= min_score).sum()) if len(near) else 0
+        wanted = min(offset + limit, total)
+        if wanted <= offset:
+            return Hits(np.empty(0, np.int64), np.empty(0), total)
+        rows, scores = self._best_by(query, products, wanted)
+        return Hits(rows[offset:], scores[offset:], total)
 
     def _count(self, query: Vectors, min_score: float) -> int:
         """How many rows have at least this score."""

@@ -1,7 +1,8 @@
 """Index versions on the disk; at every moment there is a whole one or none.
 
     index/current                 which version is in use: {"format_version": 1, "version": "..."}
-    index/versions/<version>/     manifest.json, vectors.npy (float32, N x D), ids.json, model/ (a checkpoint)
+    index/versions/<version>/     manifest.json, vectors.npy (float32, N x D), ids.json, model/ (a checkpoint),
+                                  filters/ (see index/postings.py; versions made by earlier releases have none)
     index/staging/<version>/      being built; moved to versions/ by one rename when complete
 
 A version holds the model that it was built with, so the two cannot come apart.
@@ -27,6 +28,8 @@ from model.atomic import write_atomically
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import CheckpointError
 from service.errors import IndexVersionError
+from service.index.postings import DIRECTORY as FILTERS
+from service.index.postings import FilterIndex, load_filter_index
 from service.index.vector_index import VectorIndex
 
 FORMAT_VERSION: Final = 1
@@ -53,12 +56,28 @@ class IndexManifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexVersion:
-    """An index version in memory, with the model that queries it; row i of the index is image ids[i]."""
+    """An index version in memory, with the model that queries it; row i of the index is image ids[i].
+
+    `filters` is None for a version that was made before there were any.
+    """
 
     manifest: IndexManifest
     checkpoint: Checkpoint
     ids: list[str]
     index: VectorIndex
+    filters: FilterIndex | None = None
+
+    def require_filters(self) -> FilterIndex:
+        """What filters are answered from.
+
+        Raises:
+            IndexVersionError: this version has none.
+        """
+        if self.filters is None:
+            raise IndexVersionError(
+                "this index version was made by an earlier release and cannot filter; POST /reindex makes one that can"
+            )
+        return self.filters
 
 
 class IndexStore:
@@ -140,7 +159,7 @@ def seal_version(directory: Path, *, checkpoint: Checkpoint, count: int) -> Inde
         files={path.relative_to(directory).as_posix(): _sha256(path) for path in paths},
     )
     write_atomically(directory / "manifest.json", (json.dumps(asdict(manifest), indent=2) + "\n").encode())
-    for path in (*paths, directory / "model", directory):
+    for path in (*paths, *sorted({path.parent for path in paths} - {directory}), directory):
         _sync(path)
     return manifest
 
@@ -176,7 +195,9 @@ def open_version(directory: Path) -> IndexVersion:
         checkpoint = load_checkpoint(directory / "model")
         ids: list[str] = json.loads((directory / "ids.json").read_bytes())
         vectors = np.load(directory / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, CheckpointError) as error:
+        has_filters = any(name.startswith(f"{FILTERS}/") for name in manifest.files)
+        filters = load_filter_index(directory / FILTERS, manifest.count) if has_filters else None
+    except (OSError, ValueError, KeyError, CheckpointError) as error:
         raise IndexVersionError(f"{directory} cannot be used ({error}); {_REMEDY}") from None
     dimension = checkpoint.encoder.config.dimension
     shape = (manifest.count, manifest.dimension)
@@ -191,7 +212,7 @@ def open_version(directory: Path) -> IndexVersion:
     for part, right in expected.items():
         if not right:
             raise IndexVersionError(f"{directory} is inconsistent: {part} does not match its manifest; {_REMEDY}")
-    return IndexVersion(manifest=manifest, checkpoint=checkpoint, ids=ids, index=VectorIndex(vectors))
+    return IndexVersion(manifest=manifest, checkpoint=checkpoint, ids=ids, index=VectorIndex(vectors), filters=filters)
 
 
 def _sha256(path: Path) -> str:

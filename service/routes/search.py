@@ -7,19 +7,14 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body
 from fastapi.concurrency import run_in_threadpool
 
-from model.errors import Problem
 from model.formats import write_graph
 from model.scene_graph import SceneGraph
 from service.dependencies import ServicesDep
-from service.errors import RequestInvalidError
 from service.explain import Explainer
+from service.interpret import interpret
 from service.results import results_of
 from service.schemas import SearchRequest, SearchResponse, SearchWarning, Took
-from service.search import SearchAnswer, SearchQuery, describe, read_query_graph, search
-from service.settings import Settings
-
-MAX_EXPLAINED: Final = 100
-"""Results of a page with explanations; each takes some milliseconds where a query is large."""
+from service.search import SearchAnswer, describe, search
 
 router = APIRouter(tags=["search"])
 
@@ -55,6 +50,12 @@ _EXAMPLES: Final[dict[str, Any]] = {
             "limit": 3,
         }
     },
+    "only pictures with a man on something and without a car": {
+        "value": {
+            "graph": {"objects": [{"id": "h", "name": "horse"}]},
+            "filter": {"must": [{"triple": ["man", "on", None]}], "must_not": [{"object": "car"}]},
+        }
+    },
     "sg2im form": {"value": {"graph": {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}}},
 }
 
@@ -69,17 +70,15 @@ async def post_search(
     kept, but this version's model does not score them.
     """
     started = perf_counter()
-    _check_page(body, services.settings)
     version = services.engine.require_version()
-    graph = await run_in_threadpool(read_query_graph, body.graph, body.format, services.settings)
-    query = SearchQuery(graph=graph, limit=body.limit, offset=body.offset, min_score=body.min_score, strict=body.strict)
+    query = await run_in_threadpool(interpret, body, version, services.settings)
     answer = await services.engine.run(search, version, query)
     results = await run_in_threadpool(
         results_of,
         answer,
         offset=body.offset,
         with_graph=body.with_graph,
-        explainer=Explainer(graph, version.checkpoint.resolver) if body.explain else None,
+        explainer=Explainer(query.graph, version.checkpoint.resolver) if body.explain else None,
         catalogue=services.catalogue,
     )
     return SearchResponse(
@@ -92,25 +91,15 @@ async def post_search(
             search=round(answer.search_ms, 3),
             total=round((perf_counter() - started) * 1000, 3),
         ),
-        warnings=list(_warnings(answer, graph)),
-        query=write_graph(graph),
+        warnings=list(_warnings(answer, query.graph)),
+        query=write_graph(query.graph),
     )
-
-
-def _check_page(body: SearchRequest, limits: Settings) -> None:
-    if body.limit > limits.max_limit:
-        raise RequestInvalidError(Problem("/limit", f"limit is at most {limits.max_limit}; ask for pages"))
-    if body.explain and body.limit > MAX_EXPLAINED:
-        raise RequestInvalidError(Problem("/limit", f"with explain, limit is at most {MAX_EXPLAINED}; ask for pages"))
-    if body.offset + body.limit > limits.max_window:
-        message = f"offset + limit is at most {limits.max_window}; ask for a smaller part, or a higher min_score"
-        raise RequestInvalidError(Problem("/offset", message))
 
 
 def _warnings(answer: SearchAnswer, graph: SceneGraph) -> Iterator[SearchWarning]:
     for item in answer.substitutions:
         yield SearchWarning(
-            pointer=f"/graph{item.pointer}",
+            pointer=item.pointer,
             code=item.how,
             word=item.word,
             taken_for=item.taken_for,

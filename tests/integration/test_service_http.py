@@ -69,7 +69,37 @@ BROKEN: Final[dict[str, tuple[int, str | None, str | bytes]]] = {
     "score out of range": (422, "/min_score", '{"graph": {"objects": ["man"]}, "min_score": 1.5}'),
     "unknown format": (422, "/format", '{"graph": {"objects": ["man"]}, "format": "dot"}'),
     "no graph": (422, "/graph", '{"limit": 3}'),
-    "unsupported field": (422, "/filter", '{"graph": {"objects": ["man"]}, "filter": {}}'),
+    "unsupported field": (422, "/colour", '{"graph": {"objects": ["man"]}, "colour": {}}'),
+    "condition of two kinds": (
+        422,
+        "/filter/must/0",
+        '{"graph": {"objects": ["man"]}, "filter": {"must": [{"object": "car", "triple": ["man", "on", null]}]}}',
+    ),
+    "condition on any object": (
+        422, "/filter/must_not/0", '{"graph": {"objects": ["man"]}, "filter": {"must_not": [{"object": "*"}]}}'
+    ),
+    "triple of two": (
+        422,
+        "/filter/must/0/triple",
+        '{"graph": {"objects": ["man"]}, "filter": {"must": [{"triple": ["man", "on"]}]}}',
+    ),
+    "filter of a long name": (
+        422,
+        "/filter/must/0/attribute/1",
+        json.dumps({"graph": {"objects": ["man"]}, "filter": {"must": [{"attribute": [None, "m" * 201]}]}}),
+    ),
+    "too many conditions": (
+        422,
+        "/filter",
+        json.dumps(
+            {"graph": {"objects": ["man"]}, "filter": {key: [{"object": "car"}] * 33 for key in ("must", "must_not")}}
+        ),
+    ),
+    "strict and unknown in a filter": (
+        422,
+        "/filter/must/0/object",
+        '{"graph": {"objects": ["man"]}, "filter": {"must": [{"object": "xyzzy"}]}, "strict": true}',
+    ),
     "field with a lone surrogate": (422, "", '{"graph": {"objects": ["man"]}, "\\ud800": 1}'),
     "lone surrogate": (422, "/graph/objects/0", '{"graph": {"objects": ["\\ud800"]}}'),
     "NUL": (422, "/graph/objects/0", '{"graph": {"objects": ["a\\u0000"]}}'),

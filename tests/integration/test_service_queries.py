@@ -1,10 +1,12 @@
 """Reasons, filters, queries by example, batches, the query language and re-ranking, over HTTP."""
 
+import json
+import shutil
 from typing import Final
 
 from tests.factories import make_records
-from tests.integration.conftest import RECORDS, Service
-from tests.integration.test_service_http import RIDING, assert_problem
+from tests.integration.conftest import RECORDS, Place, Service, serving
+from tests.integration.test_service_http import HORSE, RIDING, assert_problem
 
 GRAPHS: Final = {record.image_id: record.graph for record in make_records(RECORDS)}
 
@@ -37,3 +39,40 @@ def test_reasons_come_only_when_asked_for_and_for_a_page_of_bounded_size(service
     answer = service.search(RIDING, explain=True, limit=101)
     assert_problem(answer, 422)
     assert answer.json()["errors"][0]["pointer"] == "/limit"
+
+
+def test_a_filter_decides_before_the_ranking(service: Service) -> None:
+    everything = service.search(HORSE, limit=RECORDS).json()["results"]
+
+    def kept(image_id: str) -> bool:
+        name = {item.id: item.name for item in GRAPHS[image_id].objects}
+        return "man" in {name[edge.subject] for edge in GRAPHS[image_id].relationships} and "car" not in name.values()
+
+    expected = [result for result in everything if kept(result["image_id"])]
+    wanted = {"must": [{"triple": ["men", None, "*"]}], "must_not": [{"object": "car"}, {"object": "xyzzy"}]}
+
+    answer = service.search(HORSE, limit=4, offset=2, filter=wanted).json()
+
+    assert answer["total"] == len(expected) > 6
+    assert [result["image_id"] for result in answer["results"]] == [result["image_id"] for result in expected[2:6]]
+    assert [(item["pointer"], item["code"], item["taken_for"]) for item in answer["warnings"]] == [
+        ("/filter/must/0/triple/0", "plural", "man"),
+        ("/filter/must_not/1/object", "unknown", None),
+    ]
+    assert service.search(HORSE, filter={"must": [{"object": "xyzzy"}]}).json()["total"] == 0
+
+
+def test_a_version_without_a_filter_index_says_what_to_do(empty_place: Place) -> None:
+    empty_place.fill(20)
+    manifest = empty_place.build(empty_place.checkpoint("first"))
+    directory = empty_place.store.directory(manifest.version)
+    shutil.rmtree(directory / "filters")
+    document = json.loads((directory / "manifest.json").read_text())
+    document["files"] = {name: digest for name, digest in document["files"].items() if not name.startswith("filters/")}
+    (directory / "manifest.json").write_text(json.dumps(document))
+
+    with serving(empty_place) as service:
+        assert service.search(HORSE).json()["total"] == 20
+        answer = service.search(HORSE, filter={"must": [{"object": "man"}]})
+        assert_problem(answer, 503)
+        assert "POST /reindex" in answer.json()["detail"]

@@ -1,0 +1,84 @@
+"""What a search request asks for: its graph and its filter, read, measured and looked up."""
+
+from collections.abc import Iterator
+
+from model.errors import Problem
+from service.errors import RequestInvalidError
+from service.filters import MAX_CONDITIONS, Condition, Filter, select
+from service.index.versions import IndexVersion
+from service.schemas import FilterCondition, SearchFilter, SearchRequest
+from service.search import SearchQuery, read_query_graph
+from service.settings import Settings
+
+MAX_EXPLAINED = 100
+"""Results of a page with explanations; each takes some milliseconds where a query is large."""
+
+
+def interpret(body: SearchRequest, version: IndexVersion, limits: Settings) -> SearchQuery:
+    """The search that a request describes.
+
+    Raises:
+        RequestInvalidError: a field has an impossible value or is too large.
+        GraphError: the graph is not valid or too large.
+        IndexVersionError: there is a filter, and the index version is too old for filters.
+    """
+    _check_page(body, limits)
+    graph = read_query_graph(body.graph, body.format, limits)
+    selection = None
+    if body.filter is not None:
+        selection = select(version.require_filters(), _filter(body.filter, limits), version.checkpoint.resolver)
+    return SearchQuery(
+        graph=graph,
+        limit=body.limit,
+        offset=body.offset,
+        min_score=body.min_score,
+        strict=body.strict,
+        selection=selection,
+    )
+
+
+def _check_page(body: SearchRequest, limits: Settings) -> None:
+    if body.limit > limits.max_limit:
+        raise RequestInvalidError(Problem("/limit", f"limit is at most {limits.max_limit}; ask for pages"))
+    if body.explain and body.limit > MAX_EXPLAINED:
+        raise RequestInvalidError(Problem("/limit", f"with explain, limit is at most {MAX_EXPLAINED}; ask for pages"))
+    if body.offset + body.limit > limits.max_window:
+        message = f"offset + limit is at most {limits.max_window}; ask for a smaller part, or a higher min_score"
+        raise RequestInvalidError(Problem("/offset", message))
+
+
+def _filter(body: SearchFilter, limits: Settings) -> Filter:
+    if len(body.must) + len(body.must_not) > MAX_CONDITIONS:
+        raise RequestInvalidError(
+            Problem("/filter", f"a filter may have {MAX_CONDITIONS} conditions, this one has more")
+        )
+    problems = [
+        problem
+        for clause, conditions in (("must", body.must), ("must_not", body.must_not))
+        for position, condition in enumerate(conditions)
+        for problem in _unusable_names(condition, f"/filter/{clause}/{position}", limits.max_name_length)
+    ]
+    if problems:
+        raise RequestInvalidError(*problems)
+    return Filter(must=tuple(map(_condition, body.must)), must_not=tuple(map(_condition, body.must_not)))
+
+
+def _condition(body: FilterCondition) -> Condition:
+    def names(texts: list[str | None]) -> tuple[str | None, ...]:
+        return tuple(None if text == "*" else text for text in texts)
+
+    if body.triple is not None:
+        return Condition("triple", names(body.triple))
+    if body.attribute is not None:
+        return Condition("attribute", names(body.attribute))
+    return Condition("object", (body.object,))
+
+
+def _unusable_names(body: FilterCondition, pointer: str, longest: int) -> Iterator[Problem]:
+    for kind, texts in (("object", [body.object]), ("attribute", body.attribute), ("triple", body.triple)):
+        for place, text in enumerate(texts or ()):
+            where = f"{pointer}/{kind}" if kind == "object" else f"{pointer}/{kind}/{place}"
+            if text is not None and not text.strip():
+                yield Problem(where, "a name must not be empty; use null for any")
+            elif text is not None and len(text) > longest:
+                yield Problem(where, f"a name may have {longest} characters, this one has {len(text)}")
