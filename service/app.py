@@ -1,6 +1,6 @@
 """The web application: its parts, its routes, and every error as a problem document."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +22,8 @@ from service.engine import Engine
 from service.errors import HTTP_KINDS, INTERNAL_DETAIL, Kind, ProblemDocument, RequestInvalidError, problem_of
 from service.index.versions import IndexStore
 from service.jobs import Jobs
+from service.logs import log_request
+from service.metrics import Metrics
 from service.middleware import PROBLEM_JSON, BodyLimitMiddleware, RequestIdMiddleware, encode_problem
 from service.openapi import PROBLEM_RESPONSES, describe, docs
 from service.routes import health, images, reindex, search
@@ -34,6 +36,7 @@ _BODY_METHODS: Final = ("POST", "PUT", "PATCH")
 
 def create_app(settings: Settings) -> FastAPI:
     """The application; it opens the database and the index when it starts, not before."""
+    admission, metrics = Admission(settings.max_queue, settings.request_timeout), Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -47,10 +50,11 @@ def create_app(settings: Settings) -> FastAPI:
             catalogue=Catalogue(database),
             jobs=jobs,
             store=store,
-            engine=Engine(store, poll_interval=settings.index_poll_interval),
+            engine=Engine(store, poll_interval=settings.index_poll_interval, observe=metrics.count_work),
             processes=ReindexProcesses(settings, jobs),
         )
         app.state.services = services
+        metrics.follow(services.engine, admission)
         try:
             async with services.engine.running():
                 yield
@@ -71,11 +75,19 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router)
     app.add_api_route("/", _home, include_in_schema=False)
     app.add_api_route("/docs", docs, include_in_schema=False)
-    app.state.admission = admission = Admission(settings.max_queue, settings.request_timeout)
+    app.state.admission, app.state.metrics = admission, metrics
     # The one added last is passed first: a body has arrived whole before its search takes a place in the queue.
     app.add_middleware(AdmissionMiddleware, admission=admission)
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
-    app.add_middleware(RequestIdMiddleware)
+
+    def report(request: Mapping[str, Any]) -> None:
+        seconds = request["ms"] / 1000
+        metrics.count_request(
+            method=request["method"], route=request["route"], status=request["status"], seconds=seconds
+        )
+        log_request(request)
+
+    app.add_middleware(RequestIdMiddleware, report=report)
     app.add_exception_handler(SceneRankError, _known_error)
     app.add_exception_handler(OperationalError, _known_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

@@ -102,15 +102,13 @@ def serve(
 
     Example: SCENERANK_ADMIN_KEYS=change-me scenerank serve --port 8000
     """
-    import logging
-
+    from service import logs
     from service.app import create_app
     from service.database import open_database
     from service.server import run_server
-    from service.settings import LOG_FORMAT
 
     settings = _settings()
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    logs.configure(settings.log_format)
     open_database(settings.database).dispose()  # what is wrong with it is better said here than from within the server
     if not settings.admin_keys:
         typer.echo("SCENERANK_ADMIN_KEYS is not set: admin calls (POST /reindex) are refused.", err=True)

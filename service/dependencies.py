@@ -17,6 +17,7 @@ from service.engine import Engine
 from service.errors import AdminDisabledError, KeyRequiredError
 from service.index.versions import IndexStore
 from service.jobs import Jobs
+from service.metrics import Metrics
 from service.settings import Settings
 from service.supervisor import ReindexProcesses
 
@@ -48,6 +49,14 @@ def admission_of(request: Request) -> Admission:
 
 
 AdmissionDep = Annotated[Admission, Depends(admission_of)]
+
+
+def metrics_of(request: Request) -> Metrics:
+    """The application's figures."""
+    return cast("Metrics", request.app.state.metrics)
+
+
+MetricsDep = Annotated[Metrics, Depends(metrics_of)]
 
 _key_header = APIKeyHeader(
     name="X-API-Key", auto_error=False, description="One of the keys in SCENERANK_ADMIN_KEYS.", scheme_name="AdminKey"

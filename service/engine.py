@@ -29,11 +29,16 @@ class Engine:
     Args:
         store: where versions live.
         poll_interval: how often to look for a new one. Units: seconds.
+        observe: told of all work that is done: what it gave, how long it waited, and how long it took in all, in
+            seconds.
     """
 
-    def __init__(self, store: IndexStore, *, poll_interval: float) -> None:
+    def __init__(
+        self, store: IndexStore, *, poll_interval: float, observe: Callable[[object, float, float], None] | None = None
+    ) -> None:
         self._store = store
         self._poll_interval = poll_interval
+        self._observe = observe
         self._worker = ThreadPoolExecutor(1, "search", initializer=use_one_thread)
         self._version: IndexVersion | None = None
         self._seen: tuple[int, int, int] | None = None
@@ -64,8 +69,16 @@ class Engine:
 
     async def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Encode or search in the one thread that may, without holding up the event loop."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._worker, lambda: function(*args, **kwargs))
+        asked = time.perf_counter()
+
+        def work() -> tuple[_T, float]:
+            begun = time.perf_counter()
+            return function(*args, **kwargs), begun
+
+        outcome, begun = await asyncio.get_running_loop().run_in_executor(self._worker, work)
+        if self._observe is not None:
+            self._observe(outcome, begun - asked, time.perf_counter() - asked)
+        return outcome
 
     def refresh(self) -> None:
         """Open the version that `current` names, if it is not the one in use. Blocks; not for the event loop.

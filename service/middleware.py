@@ -6,17 +6,21 @@ import json
 import logging
 import re
 import uuid
+from collections.abc import Callable, Mapping
+from time import perf_counter
 from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import HTTP_KINDS, INTERNAL_DETAIL, ProblemDocument
+from service.logs import request_id
 
 PROBLEM_JSON: Final = "application/problem+json"
 REQUEST_ID: Final = "X-Request-Id"
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_CLIENT_LEFT: Final = 499  # nginx's word for a request whose client did not wait for the answer
 _DROPPED: Final = 64 * 1024 * 1024  # bytes of a refused body that are still read, and dropped
 _LINGER: Final = 5.0  # seconds that this may take
 
@@ -28,33 +32,58 @@ class RequestIdMiddleware:
 
     An exception that nobody else has answered becomes a 500 here, so that it too carries the id that its traceback is
     logged under.
+
+    Args:
+        app: the application.
+        report: told of each request that is over: request_id, client, method, path, route, status and ms.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, report: Callable[[Mapping[str, Any]], None]) -> None:
         self._app = app
+        self._report = report
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get(REQUEST_ID, "")
-        request_id = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
-        started = False
+        own_id = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id.set(own_id)
+        begun, status = perf_counter(), _CLIENT_LEFT
 
         async def send_with_id(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = own_id
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
-            _log.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])
-            if started:
+            _log.exception("request %s: %s %r failed", own_id, scope["method"], scope["path"])
+            if status != _CLIENT_LEFT:
                 raise
             await send_problem(ProblemDocument(kind=HTTP_KINDS[500], detail=INTERNAL_DETAIL), scope, send_with_id)
+        finally:
+            client = scope.get("client")
+            self._report(
+                {
+                    "request_id": own_id,
+                    "client": client[0] if client else "-",
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "route": _route(scope),
+                    "status": status,
+                    "ms": round((perf_counter() - begun) * 1000, 3),
+                }
+            )
+
+
+def _route(scope: Scope) -> str:
+    """The pattern of the path, which unlike the path is one of a few."""
+    route = scope.get("route")
+    return str(getattr(route, "path", "-"))
 
 
 class BodyLimitMiddleware:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from model.checkpoint import PRETRAINED, find_checkpoint
 from model.errors import CheckpointError, SceneRankError
+from service import logs
 from service.catalogue import Catalogue
 from service.database import open_database
 from service.errors import IndexVersionError, ReindexError, refusal
@@ -21,7 +22,7 @@ from service.index.build import Progress, build_index
 from service.index.vector_index import use_one_thread
 from service.index.versions import IndexManifest, IndexStore
 from service.jobs import Jobs
-from service.settings import LOG_FORMAT, Settings
+from service.settings import Settings
 
 _REPORT_INTERVAL: Final = 1.0  # seconds
 _STOPPED: Final = "it was told to stop; the index stayed as it was"
@@ -154,12 +155,13 @@ def _sigterm() -> Iterator[threading.Event]:
 def main() -> None:
     """Run one job for the service process that entered it: `python -m service.reindex JOB_ID PARENT_PID`."""
     job_id, parent = sys.argv[1], int(sys.argv[2])
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    logs.configure("text")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the service too, which then ends this process
     os.nice(10)  # searches go first
     use_one_thread()
     try:
         settings = Settings.load()
+        logs.configure(settings.log_format)
         engine = open_database(settings.database)
         manifest = run_reindex(
             job_id,

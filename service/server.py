@@ -52,7 +52,15 @@ def run_server(app: FastAPI, *, host: str, port: int, drain_time: float) -> None
         port: port to listen at.
         drain_time: between SIGTERM and the end of listening. Units: seconds.
     """
-    config = uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=_PATIENCE, server_header=False)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        timeout_graceful_shutdown=_PATIENCE,
+        server_header=False,
+        access_log=False,  # the application logs each request, with its id
+        log_config=None,  # as the rest of the process logs
+    )
     server = DrainingServer(config, drain_time=drain_time)
     try:
         server.run()

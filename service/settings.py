@@ -8,9 +8,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
 from model.errors import ConfigError
+from service.logs import LogFormat
 
 ENV_PREFIX: Final = "SCENERANK_"
-LOG_FORMAT: Final = "%(levelname)s:     %(name)s: %(message)s"  # uvicorn's, with who says it
 
 
 class Settings(BaseSettings):
@@ -29,6 +29,7 @@ class Settings(BaseSettings):
         max_queue: searches that may be under way or waiting at once; more are refused with 503.
         request_timeout: a search that has not been answered for so long is given up with 504. Units: seconds.
         drain_time: from SIGTERM, when /readyz turns 503, until nothing new is accepted. Units: seconds.
+        log_format: `text` for lines, `json` for one JSON object a line.
         job_timeout: a job whose process has not reported for so long is taken for dead. Units: seconds.
         index_poll_interval: how often a process looks for a new index version. Units: seconds.
     """
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
     max_queue: int = Field(default=128, ge=1)
     request_timeout: float = Field(default=10.0, gt=0)
     drain_time: float = Field(default=1.0, ge=0)
+    log_format: LogFormat = "text"
     job_timeout: float = Field(default=30.0, gt=0)
     index_poll_interval: float = Field(default=0.5, gt=0)
 

@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.dependencies import AdmissionDep, ServicesDep
+from service.dependencies import AdmissionDep, MetricsDep, ServicesDep
 from service.errors import CatalogueError, DrainingError
 from service.schemas import Health
 
@@ -40,3 +41,14 @@ def readyz(services: ServicesDep, admission: AdmissionDep) -> Health:
     # Anybody may ask, so what is wrong in detail, with its paths, stands in the log alone.
     problem = _OUTDATED if services.engine.problem is not None else None
     return Health(status="ready", index_version=version.manifest.version, problem=problem)
+
+
+@router.get(
+    "/metrics",
+    summary="Figures for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def get_metrics(metrics: MetricsDep) -> Response:
+    """Times of requests and of a search's stages, requests and refusals, queue, warnings, index version."""
+    return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)

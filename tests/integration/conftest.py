@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import httpx
 import psycopg
@@ -193,12 +193,13 @@ class Service:
 
 
 @contextmanager
-def serving(place: Place) -> Iterator[Service]:
+def serving(place: Place, *, stderr: IO[bytes] | None = None) -> Iterator[Service]:
     """A service process, ended at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-m", "scenerank", "serve", "--port", str(port)], env=place.environment)
+    command = [sys.executable, "-m", "scenerank", "serve", "--port", str(port)]
+    process = subprocess.Popen(command, env=place.environment, stderr=stderr)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
         try:
             until(lambda: process.poll() is not None or _alive(client), "the service starts")

@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -79,9 +79,11 @@ def test_a_client_that_leaves_while_sending_gets_no_answer() -> None:
 def test_an_unforeseen_error_is_a_problem_without_internals_and_logged_with_its_id(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    status, body, headers = call(RequestIdMiddleware(fail), headers=[(b"x-request-id", b"abc")])
+    reports: list[Mapping[str, Any]] = []
+    status, body, headers = call(RequestIdMiddleware(fail, reports.append), headers=[(b"x-request-id", b"abc")])
 
     assert (status, b"secret" in body) == (500, False)
     assert headers[b"x-request-id"] == b"abc"
+    assert [(report["request_id"], report["status"]) for report in reports] == [("abc", 500)]
     assert "abc" in caplog.text
     assert "secret" in caplog.text

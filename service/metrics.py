@@ -1,0 +1,112 @@
+"""What Prometheus is told at GET /metrics. No label has a value that a stranger could choose."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service.admission import Admission
+from service.engine import Engine
+from service.search import SearchAnswer
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
+_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_REJECTED: Final = {429: "rate_limit", 503: "queue_full", 504: "deadline"}
+
+
+class Metrics:
+    """The figures of one application."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "scenerank_requests",
+            "Requests by route and status; 499: the client left before its answer.",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
+        self._request_seconds = Histogram(
+            "scenerank_request_seconds",
+            "From the first byte of a request to the last of its answer, by route.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._stage_seconds = Histogram(
+            "scenerank_search_stage_seconds",
+            "Stages of a search: queue, encode, search; total is from the queue to the ranking.",
+            ("stage",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._warnings = Counter(
+            "scenerank_warnings", "Names of queries taken for others, by code.", ("code",), registry=self.registry
+        )
+        self._rejected = Counter(
+            "scenerank_rejected", "Requests that were not served, by reason.", ("reason",), registry=self.registry
+        )
+        for reason in _REJECTED.values():
+            self._rejected.labels(reason)  # from the start, so that a rate is 0 and not missing
+
+    def follow(self, engine: Engine, admission: Admission) -> None:
+        """Tell the state of these too."""
+        self.registry.register(_State(engine, admission))
+
+    def count_request(self, *, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request that is over.
+
+        Args:
+            method: of HTTP.
+            route: the route's pattern, not the path that was asked for; "-" if none was reached.
+            status: of the answer.
+            seconds: how long it took.
+        """
+        self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+        # A 503 of a route has another reason: no index, say. A full queue refuses before a route is looked for.
+        if status in _REJECTED and (status != 503 or route == "-"):
+            self._rejected.labels(_REJECTED[status]).inc()
+
+    def count_work(self, outcome: object, waited: float, seconds: float) -> None:
+        """Count what the engine has done.
+
+        Args:
+            outcome: what it gave; only searches are counted.
+            waited: how long it had to wait before. Units: seconds.
+            seconds: how long it took in all. Units: seconds.
+        """
+        if isinstance(outcome, SearchAnswer):
+            self._stage_seconds.labels("queue").observe(waited)
+            self._stage_seconds.labels("encode").observe(outcome.encode_ms / 1000)
+            self._stage_seconds.labels("search").observe(outcome.search_ms / 1000)
+            self._stage_seconds.labels("total").observe(seconds)
+            for item in outcome.substitutions:
+                self._warnings.labels(item.how).inc()
+
+    def render(self) -> bytes:
+        """All figures in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+
+class _State(Collector):
+    """What is true at the moment of asking."""
+
+    def __init__(self, engine: Engine, admission: Admission) -> None:
+        self._engine = engine
+        self._admission = admission
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "scenerank_queue_depth", "Searches under way or waiting.", value=self._admission.waiting
+        )
+        yield GaugeMetricFamily(
+            "scenerank_queue_limit", "Searches that may be at once.", value=self._admission.max_queue
+        )
+        version = self._engine.version
+        if version is None:
+            return
+        info = {"version": version.manifest.version, "model": version.manifest.model_digest}
+        yield InfoMetricFamily("scenerank_index", "The index version in use.", value=info)
+        yield GaugeMetricFamily("scenerank_index_images", "Images in it.", value=version.manifest.count)
