@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from sqlalchemy.exc import OperationalError
@@ -17,11 +18,12 @@ from model.graph_reader import MAX_PROBLEMS
 from service.admission import Admission, AdmissionMiddleware
 from service.catalogue import Catalogue
 from service.database import open_database
-from service.dependencies import Services
+from service.dependencies import Services, is_one_of, require_search
 from service.engine import Engine
 from service.errors import HTTP_KINDS, INTERNAL_DETAIL, Kind, ProblemDocument, RequestInvalidError, problem_of
 from service.index.versions import IndexStore
 from service.jobs import Jobs
+from service.limits import RateLimiter, RateLimitMiddleware
 from service.logs import log_request
 from service.metrics import Metrics
 from service.middleware import PROBLEM_JSON, BodyLimitMiddleware, RequestIdMiddleware, encode_problem
@@ -71,7 +73,9 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         responses=PROBLEM_RESPONSES,
     )
-    for module in (search, reindex, images, health):
+    for module in (search, images):
+        app.include_router(module.router, dependencies=[Depends(require_search)])
+    for module in (reindex, health):
         app.include_router(module.router)
     app.add_api_route("/", _home, include_in_schema=False)
     app.add_api_route("/docs", docs, include_in_schema=False)
@@ -79,6 +83,12 @@ def create_app(settings: Settings) -> FastAPI:
     # The one added last is passed first: a body has arrived whole before its search takes a place in the queue.
     app.add_middleware(AdmissionMiddleware, admission=admission)
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
+    if settings.rate_limit is not None:
+        app.add_middleware(
+            RateLimitMiddleware,
+            limiter=RateLimiter(settings.rate_limit, settings.rate_burst),
+            known=partial(is_one_of, keys=(*settings.admin_keys, *settings.search_keys)),
+        )
 
     def report(request: Mapping[str, Any]) -> None:
         seconds = request["ms"] / 1000

@@ -61,6 +61,12 @@ MetricsDep = Annotated[Metrics, Depends(metrics_of)]
 _key_header = APIKeyHeader(
     name="X-API-Key", auto_error=False, description="One of the keys in SCENERANK_ADMIN_KEYS.", scheme_name="AdminKey"
 )
+_search_header = APIKeyHeader(
+    name="X-API-Key",
+    auto_error=False,
+    description="One of the keys in SCENERANK_SEARCH_KEYS or SCENERANK_ADMIN_KEYS, if the former is set.",
+    scheme_name="SearchKey",
+)
 
 
 def require_admin(services: ServicesDep, key: Annotated[str | None, Security(_key_header)]) -> None:
@@ -79,6 +85,21 @@ def require_admin(services: ServicesDep, key: Annotated[str | None, Security(_ke
         raise KeyRequiredError("this call needs an admin key in the header X-API-Key")
     if not is_one_of(key, keys):
         raise KeyRequiredError("the admin key in X-API-Key is not one of this service's")
+
+
+def require_search(services: ServicesDep, key: Annotated[str | None, Security(_search_header)]) -> None:
+    """Let those in who have a search key or an admin key; everybody, if no search key is configured.
+
+    Raises:
+        KeyRequiredError: the key is missing or wrong.
+    """
+    settings = services.settings
+    if not settings.search_keys:
+        return
+    if key is None:
+        raise KeyRequiredError("this call needs a key in the header X-API-Key")
+    if not is_one_of(key, (*settings.search_keys, *settings.admin_keys)):
+        raise KeyRequiredError("the key in X-API-Key is not one of this service's")
 
 
 def is_one_of(key: str, keys: Sequence[SecretStr]) -> bool:

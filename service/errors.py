@@ -4,8 +4,9 @@ SceneRankError (model.errors)
 ├── RequestInvalidError       fields of a request that are wrong: a list of problems with JSON pointers
 ├── SubstitutionError         strict search, and a name is not in the vocabulary
 ├── NotFoundError             no such image or job
-├── KeyRequiredError          the admin key is missing or wrong
+├── KeyRequiredError          a key is missing or wrong
 ├── AdminDisabledError        no admin key is configured
+├── RateLimitedError          a client that asks too often
 ├── OverloadedError           more searches wait than may
 ├── DeadlineError             a search that took longer than it may
 ├── DrainingError             the service is about to end
@@ -44,11 +45,19 @@ class NotFoundError(SceneRankError):
 
 
 class KeyRequiredError(SceneRankError):
-    """The admin key is missing or wrong."""
+    """A key is missing or wrong."""
 
 
 class AdminDisabledError(SceneRankError):
     """No admin key is configured, so nobody may make admin calls."""
+
+
+class RateLimitedError(SceneRankError):
+    """A client asks more often than it may."""
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"too many requests; ask again in {retry_after} s, and less often than SCENERANK_RATE_LIMIT")
 
 
 class OverloadedError(SceneRankError):
@@ -110,8 +119,9 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
     SubstitutionError: Kind(422, "unknown-names", "Names are not in the vocabulary"),
     CheckpointError: Kind(422, "unusable-checkpoint", "The checkpoint cannot be used"),
     NotFoundError: Kind(404, "not-found", "Not found"),
-    KeyRequiredError: Kind(401, "key-required", "An admin key is required"),
+    KeyRequiredError: Kind(401, "key-required", "A key is required"),
     AdminDisabledError: Kind(403, "admin-disabled", "Admin calls are switched off"),
+    RateLimitedError: Kind(429, "rate-limited", "Too many requests"),
     OverloadedError: Kind(503, "overloaded", "Too many searches at once", retry_after=1),
     DeadlineError: Kind(504, "deadline-exceeded", "The search took too long", retry_after=1),
     DrainingError: Kind(503, "draining", "The service is about to end", retry_after=5),
@@ -176,6 +186,8 @@ def problem_of(error: Exception) -> ProblemDocument:
             detail = _summary(problems)
         case ReindexRunningError():
             headers["Location"] = f"/jobs/{error.job_id}"
+        case RateLimitedError():
+            headers["Retry-After"] = str(error.retry_after)
         case KeyRequiredError():
             headers["WWW-Authenticate"] = 'ApiKey realm="SceneRank", header="X-API-Key"'
         case OperationalError():

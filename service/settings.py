@@ -21,6 +21,10 @@ class Settings(BaseSettings):
         database_url: any SQLAlchemy URL; postgresql:// means psycopg 3.
         checkpoint: a training run or checkpoint that new index versions are built with, or `pretrained`.
         admin_keys: comma-separated keys, any of which opens the admin calls; none set closes them to everybody.
+        search_keys: comma-separated keys, any of which opens searches and images, as an admin key does; none set opens
+            them to everybody.
+        rate_limit: requests a second that each key, or each address without one, may make; none set is no limit.
+        rate_burst: requests that it may make at once after a rest.
         max_objects, max_relationships: of a query graph.
         max_name_length: of any text in a query graph. Units: characters.
         max_body_bytes: of a request.
@@ -40,6 +44,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     checkpoint: Path | None = None
     admin_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    search_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    rate_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    rate_burst: int = Field(default=20, ge=1)
     max_objects: int = Field(default=256, ge=1)
     max_relationships: int = Field(default=1024, ge=0)
     max_name_length: int = Field(default=200, ge=1)
@@ -53,7 +60,7 @@ class Settings(BaseSettings):
     job_timeout: float = Field(default=30.0, gt=0)
     index_poll_interval: float = Field(default=0.5, gt=0)
 
-    @field_validator("admin_keys", mode="before")
+    @field_validator("admin_keys", "search_keys", mode="before")
     @classmethod
     def _split_keys(cls, value: object) -> object:
         return tuple(key for part in value.split(",") if (key := part.strip())) if isinstance(value, str) else value

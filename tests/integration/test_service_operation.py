@@ -6,8 +6,10 @@ from typing import Any, Final
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.conftest import RECORDS, Place, Service, serving
-from tests.integration.test_service_load import with_settings
+from tests.factories import make_records
+from tests.integration.conftest import ADMIN_KEY, RECORDS, Place, Service, serving
+from tests.integration.test_service_http import assert_problem
+from tests.integration.test_service_load import QUERY, with_settings
 
 SECRET: Final = "a-key-that-nobody-may-see"
 
@@ -65,3 +67,32 @@ def test_the_log_has_one_json_line_a_request(json_log: list[dict[str, Any]]) -> 
     assert [(line["route"], line["status"]) for line in mine] == [("/livez", 200)]
     assert [line["status"] for line in requests if line["route"] == "/reindex"] == [422, 401]
     assert all(line["time"] and line["level"] == "info" and line["ms"] >= 0 for line in requests)
+
+
+def test_search_keys_close_searches_and_images_and_nothing_else(indexed_place: Place) -> None:
+    with serving(with_settings(indexed_place, SEARCH_KEYS="one,two")) as service:
+        image = f"/images/{make_records(1)[0].image_id}"
+        for key in (None, "wrong", "one,two"):
+            headers = {} if key is None else {"X-API-Key": key}
+            assert_problem(service.client.post("/search", json=QUERY, headers=headers), 401)
+            assert_problem(service.client.get(image, headers=headers), 401)
+        for key in ("one", "two", ADMIN_KEY):
+            assert service.client.post("/search", json=QUERY, headers={"X-API-Key": key}).status_code == 200
+            assert service.client.get(image, headers={"X-API-Key": key}).status_code == 200
+        assert_problem(service.client.post("/reindex", headers={"X-API-Key": "one"}), 401)
+        for path in ("/", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs"):
+            assert service.client.get(path).status_code == 200
+
+
+def test_rate_limits_are_for_each_key_or_address(indexed_place: Place) -> None:
+    with serving(with_settings(indexed_place, RATE_LIMIT="0.001", RATE_BURST="2")) as service:
+
+        def ask(key: str) -> int:
+            return service.client.get("/openapi.json", headers={"X-API-Key": key}).status_code
+
+        assert [ask("invented"), ask("invented too"), ask("invented as well")] == [200, 200, 429]
+        assert [ask(ADMIN_KEY), ask(ADMIN_KEY), ask(ADMIN_KEY), ask("another")] == [200, 200, 429, 200]
+        refused = service.client.post("/search", json=QUERY)
+        assert_problem(refused, 429)
+        assert int(refused.headers["Retry-After"]) > 0
+        assert all(service.client.get("/livez").status_code == 200 for _ in range(5))

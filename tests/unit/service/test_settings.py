@@ -9,7 +9,7 @@ from service.settings import Settings
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABASE_URL", "DATA_DIR", "CHECKPOINT", "ADMIN_KEYS"):
+    for name in ("DATABASE_URL", "DATA_DIR", "CHECKPOINT", "ADMIN_KEYS", "SEARCH_KEYS"):
         monkeypatch.delenv(f"SCENERANK_{name}", raising=False)
 
 
@@ -37,11 +37,13 @@ def test_a_child_process_gets_a_database_that_is_named(monkeypatch: pytest.Monke
     assert Settings.load().database == "postgresql://db/scenes"
 
 
-def test_admin_keys_are_split_at_commas_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SCENERANK_ADMIN_KEYS", " key-one,key-two ,,key-three")
+@pytest.mark.parametrize("kind", ["admin", "search"])
+def test_keys_are_split_at_commas_and_never_shown(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setenv(f"SCENERANK_{kind.upper()}_KEYS", " key-one,key-two ,,key-three")
     settings = Settings.load()
 
-    assert [key.get_secret_value() for key in settings.admin_keys] == ["key-one", "key-two", "key-three"]
+    keys = getattr(settings, f"{kind}_keys")
+    assert [key.get_secret_value() for key in keys] == ["key-one", "key-two", "key-three"]
     assert "key-" not in repr(settings)
 
 

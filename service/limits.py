@@ -1,0 +1,94 @@
+"""Rate limits: so many requests a second for each key, or for each address that has none."""
+
+import ipaddress
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import RateLimitedError, problem_of
+from service.middleware import send_problem
+
+_FREE: Final = frozenset({"/livez", "/readyz", "/metrics"})  # asked by machines that watch over the service
+_CLIENTS: Final = 10_000  # remembered at once: about 2 MB
+
+
+class RateLimiter:
+    """The generic cell rate algorithm (ITU-T I.371): a token bucket that is one number a client.
+
+    A client is forgotten when ten thousand others have asked since; it then starts with a full bucket.
+
+    Args:
+        rate: requests a second in the long run.
+        burst: requests at once after a rest.
+        clock: the time. Units: seconds.
+    """
+
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval = 1 / rate
+        self._tolerance = (burst - 1) / rate
+        self._clock = clock
+        self._due: OrderedDict[str, float] = OrderedDict()
+
+    def take(self, client: str) -> None:
+        """Let a request of a client through.
+
+        Raises:
+            RateLimitedError: it comes too early.
+        """
+        now = self._clock()
+        due = max(self._due.get(client, now), now)
+        early = due - now - self._tolerance
+        if early > 1e-9:  # what is left by rounding
+            raise RateLimitedError(math.ceil(early))
+        self._due[client] = due + self._interval
+        self._due.move_to_end(client)
+        if len(self._due) > _CLIENTS:
+            self._due.popitem(last=False)
+
+
+class RateLimitMiddleware:
+    """Answers 429 to clients that ask too often.
+
+    Args:
+        app: the application.
+        limiter: how often they may.
+        known: whether a key is one of the service's. Others count for nothing, else a stranger who invents a new one
+            each time would never be limited.
+    """
+
+    def __init__(self, app: ASGIApp, limiter: RateLimiter, known: Callable[[str], bool]) -> None:
+        self._app = app
+        self._limiter = limiter
+        self._known = known
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
+        if scope["type"] == "http" and scope["path"] not in _FREE:
+            try:
+                self._limiter.take(self._client(scope))
+            except RateLimitedError as error:
+                await send_problem(problem_of(error), scope, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _client(self, scope: Scope) -> str:
+        key = Headers(scope=scope).get("x-api-key", "")
+        if key and self._known(key):
+            return f"key {key}"
+        client = scope.get("client")
+        return network_of(client[0]) if client else "-"
+
+
+def network_of(address: str) -> str:
+    """What an address counts as: itself, or for IPv6 the /64 that one subscriber has all addresses of."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ipaddress.ip_network((int(parsed), 64), strict=False))
+    return address
