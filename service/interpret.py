@@ -1,29 +1,37 @@
 """What a search request asks for: its graph and its filter, read, measured and looked up."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from model.errors import Problem
-from service.errors import RequestInvalidError
+from model.formats import read_graph
+from model.scene_graph import SceneGraph
+from service.catalogue import Catalogue
+from service.errors import NotFoundError, RequestInvalidError
 from service.filters import MAX_CONDITIONS, Condition, Filter, select
 from service.index.versions import IndexVersion
 from service.schemas import FilterCondition, SearchFilter, SearchRequest
 from service.search import SearchQuery, read_query_graph
 from service.settings import Settings
 
-MAX_EXPLAINED = 100
+MAX_EXPLAINED: Final = 100
 """Results of a page with explanations; each takes some milliseconds where a query is large."""
 
+MAX_BATCH_EXPLAINED: Final = 1000
+"""The same for all searches of a batch together."""
 
-def interpret(body: SearchRequest, version: IndexVersion, limits: Settings) -> SearchQuery:
+
+def interpret(body: SearchRequest, version: IndexVersion, catalogue: Catalogue, limits: Settings) -> SearchQuery:
     """The search that a request describes.
 
     Raises:
         RequestInvalidError: a field has an impossible value or is too large.
         GraphError: the graph is not valid or too large.
+        NotFoundError: there is no such image.
         IndexVersionError: there is a filter, and the index version is too old for filters.
     """
     _check_page(body, limits)
-    graph = read_query_graph(body.graph, body.format, limits)
+    graph = _graph(body, catalogue, limits)
     selection = None
     if body.filter is not None:
         selection = select(version.require_filters(), _filter(body.filter, limits), version.checkpoint.resolver)
@@ -37,6 +45,20 @@ def interpret(body: SearchRequest, version: IndexVersion, limits: Settings) -> S
     )
 
 
+def check_batch(bodies: Sequence[SearchRequest], limits: Settings) -> None:
+    """See that searches do not ask for too much together.
+
+    Raises:
+        RequestInvalidError: they do.
+    """
+    asked = sum(body.limit for body in bodies)
+    explained = sum(body.limit for body in bodies if body.explain)
+    for what, count, most in (("results", asked, limits.max_window), ("explanations", explained, MAX_BATCH_EXPLAINED)):
+        if count > most:
+            message = f"the searches of a batch may ask for {most} {what} together, these ask for {count}; split it"
+            raise RequestInvalidError(Problem("/queries", message))
+
+
 def _check_page(body: SearchRequest, limits: Settings) -> None:
     if body.limit > limits.max_limit:
         raise RequestInvalidError(Problem("/limit", f"limit is at most {limits.max_limit}; ask for pages"))
@@ -45,6 +67,23 @@ def _check_page(body: SearchRequest, limits: Settings) -> None:
     if body.offset + body.limit > limits.max_window:
         message = f"offset + limit is at most {limits.max_window}; ask for a smaller part, or a higher min_score"
         raise RequestInvalidError(Problem("/offset", message))
+
+
+def _graph(body: SearchRequest, catalogue: Catalogue, limits: Settings) -> SceneGraph:
+    """The scene asked for, from the one field that tells it."""
+    given = [field for field in ("graph", "image_id") if getattr(body, field) is not None]
+    if len(given) != 1:
+        pointer = f"/{given[1]}" if given else "/graph"
+        raise RequestInvalidError(Problem(pointer, "a search needs exactly one of graph and image_id"))
+    if body.graph is not None:
+        return read_query_graph(body.graph, body.format, limits)
+    if body.format is not None:
+        raise RequestInvalidError(Problem("/format", "format goes with graph only; remove it"))
+    assert body.image_id is not None
+    image = None if "\0" in body.image_id else catalogue.get(body.image_id)  # which databases refuse
+    if image is None:
+        raise NotFoundError(f"there is no image {body.image_id!r} in the catalogue")
+    return read_graph(image.graph, "native")
 
 
 def _filter(body: SearchFilter, limits: Settings) -> Filter:

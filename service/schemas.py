@@ -11,11 +11,16 @@ from model.graph_reader import MAX_PROBLEMS
 from model.resolution import How
 from service.filters import MAX_CONDITIONS
 from service.jobs import JobState
+from service.tables import ID_LENGTH
 
 _GRAPH: Final = {
     "objects": [{"id": "m", "name": "man", "attributes": ["tall"]}, {"id": "h", "name": "horse"}],
     "relationships": [{"subject": "m", "predicate": "riding", "object": "h"}],
 }
+
+
+MAX_QUERIES: Final = 100
+"""Searches in one batch."""
 
 
 class _Request(BaseModel):
@@ -75,13 +80,21 @@ class SearchRequest(_Request):
     """A scene, or any non-empty part of one, and which page of the ranking to give."""
 
     graph: Annotated[
-        dict[str, Any],
+        dict[str, Any] | None,
         Field(
             description="A scene graph: native, sg2im, Visual Genome or GQA form, recognised by its shape. One object "
             'is enough; null or "*" as a name, a predicate or an end of a relationship means any.',
             examples=[_GRAPH, {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}],
         ),
-    ]
+    ] = None
+    image_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=ID_LENGTH,
+        description="Instead of `graph`: the scene graph of this image of the catalogue is the query. The image itself "
+        "is in the ranking, as any other.",
+        examples=["2407890"],
+    )
     format: GraphFormat | None = Field(default=None, description="The graph's form, where its shape is not to decide.")
     limit: int = Field(default=10, ge=1, description="How many results; at most SCENERANK_MAX_LIMIT.")
     offset: int = Field(default=0, ge=0, description="How many results to leave out before the page.")
@@ -149,7 +162,7 @@ class SearchWarning(_Response):
     """Something in the query that was not taken as it stands."""
 
     pointer: str = Field(
-        description="JSON pointer into the request, its graph written in the native form as in `query`."
+        description="JSON pointer into the request, its graph written in the native form as in the answer's `query`."
     )
     code: How | Literal["attributes_not_scored"]
     word: str | None
@@ -261,3 +274,21 @@ class Problem(_Response):
     detail: str
     instance: str
     errors: list[ProblemItem] | None = Field(default=None, description="With status 422.")
+
+
+class BatchRequest(_Request):
+    """Searches to be answered one after the other."""
+
+    queries: list[Any] = Field(
+        min_length=1,
+        max_length=MAX_QUERIES,
+        description="Bodies of POST /search. Together they may ask for SCENERANK_MAX_WINDOW results, and for 1000 "
+        "images to be explained.",
+        json_schema_extra={"items": {"$ref": "#/components/schemas/SearchRequest"}},
+    )
+
+
+class BatchResponse(_Response):
+    """Answers in the order of the queries: what POST /search would have answered, a problem document included."""
+
+    answers: list[SearchResponse | Problem]

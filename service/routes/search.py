@@ -1,19 +1,26 @@
 """Search by scene graph."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from time import perf_counter
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Request
 from fastapi.concurrency import run_in_threadpool
+from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
 
+from model.errors import SceneRankError
 from model.formats import write_graph
+from model.graph_reader import MAX_PROBLEMS
 from model.scene_graph import SceneGraph
-from service.dependencies import ServicesDep
+from service.dependencies import Services, ServicesDep
+from service.errors import RequestInvalidError, problem_of
 from service.explain import Explainer
-from service.interpret import interpret
+from service.interpret import check_batch, interpret
+from service.invalid_fields import problem_of_field
 from service.results import results_of
-from service.schemas import SearchRequest, SearchResponse, SearchWarning, Took
+from service.schemas import BatchRequest, BatchResponse, Problem, SearchRequest, SearchResponse, SearchWarning, Took
 from service.search import SearchAnswer, describe, search
 
 router = APIRouter(tags=["search"])
@@ -59,6 +66,17 @@ _EXAMPLES: Final[dict[str, Any]] = {
     "sg2im form": {"value": {"graph": {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}}},
 }
 
+_BATCH_EXAMPLES: Final[dict[str, Any]] = {
+    "two searches": {
+        "value": {
+            "queries": [
+                {"graph": {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}, "limit": 3},
+                {"graph": {"objects": ["dog"]}, "filter": {"must_not": [{"object": "car"}]}},
+            ]
+        }
+    }
+}
+
 
 @router.post("/search", summary="Images whose scene graphs are most like a graph", response_model_exclude_unset=True)
 async def post_search(
@@ -69,9 +87,49 @@ async def post_search(
     Names that the model does not know are taken for the nearest known ones and told in `warnings`. Attributes are
     kept, but this version's model does not score them.
     """
+    return await _answer(body, services)
+
+
+@router.post("/search/batch", summary="Several searches in one request", response_model_exclude_unset=True)
+async def post_batch(
+    body: Annotated[BatchRequest, Body(openapi_examples=_BATCH_EXAMPLES)], request: Request, services: ServicesDep
+) -> BatchResponse:
+    """Answers up to 100 searches, each in its place as POST /search would: an answer, or a problem document.
+
+    One that fails leaves the others alone. All are answered one after the other, so a large batch takes its time.
+    """
+    queries = await run_in_threadpool(_read, body.queries)
+    check_batch([query for query in queries if isinstance(query, SearchRequest)], services.settings)
+    answers: list[SearchResponse | Problem] = []
+    for query in queries:
+        try:
+            if isinstance(query, RequestInvalidError):
+                raise query
+            answers.append(await _answer(query, services))
+        except (SceneRankError, OperationalError) as error:
+            document = problem_of(error)
+            if document.kind.status == 500:
+                raise
+            answers.append(Problem(**document.to_json(request.url.path)))
+    return BatchResponse(answers=answers)
+
+
+def _read(queries: Sequence[object]) -> list[SearchRequest | RequestInvalidError]:
+    """Each query, or what is wrong with it."""
+    return [_read_one(query) for query in queries]
+
+
+def _read_one(query: object) -> SearchRequest | RequestInvalidError:
+    try:
+        return SearchRequest.model_validate(query)
+    except ValidationError as error:
+        return RequestInvalidError(*map(problem_of_field, islice(error.errors(include_url=False), MAX_PROBLEMS + 1)))
+
+
+async def _answer(body: SearchRequest, services: Services) -> SearchResponse:
     started = perf_counter()
     version = services.engine.require_version()
-    query = await run_in_threadpool(interpret, body, version, services.settings)
+    query = await run_in_threadpool(interpret, body, version, services.catalogue, services.settings)
     answer = await services.engine.run(search, version, query)
     results = await run_in_threadpool(
         results_of,

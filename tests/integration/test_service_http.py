@@ -68,6 +68,10 @@ BROKEN: Final[dict[str, tuple[int, str | None, str | bytes]]] = {
     "score that is no number": (422, "/min_score", '{"graph": {"objects": ["man"]}, "min_score": NaN}'),
     "score out of range": (422, "/min_score", '{"graph": {"objects": ["man"]}, "min_score": 1.5}'),
     "unknown format": (422, "/format", '{"graph": {"objects": ["man"]}, "format": "dot"}'),
+    "graph and image": (422, "/image_id", '{"graph": {"objects": ["man"]}, "image_id": "image-0001"}'),
+    "format of an image": (422, "/format", '{"image_id": "image-0001", "format": "native"}'),
+    "unknown image": (404, None, '{"image_id": "none"}'),
+    "image with NUL": (404, None, '{"image_id": "\\u0000"}'),
     "no graph": (422, "/graph", '{"limit": 3}'),
     "unsupported field": (422, "/colour", '{"graph": {"objects": ["man"]}, "colour": {}}'),
     "condition of two kinds": (

@@ -4,6 +4,9 @@ import json
 import shutil
 from typing import Final
 
+import pytest
+
+from model.formats import write_graph
 from tests.factories import make_records
 from tests.integration.conftest import RECORDS, Place, Service, serving
 from tests.integration.test_service_http import HORSE, RIDING, assert_problem
@@ -76,3 +79,50 @@ def test_a_version_without_a_filter_index_says_what_to_do(empty_place: Place) ->
         answer = service.search(HORSE, filter={"must": [{"object": "man"}]})
         assert_problem(answer, 503)
         assert "POST /reindex" in answer.json()["detail"]
+
+
+def test_an_image_is_a_query_by_its_graph(service: Service) -> None:
+    expected = service.search(write_graph(GRAPHS["image-0004"]), limit=5).json()
+
+    answer = service.client.post("/search", json={"image_id": "image-0004", "limit": 5}).json()
+
+    assert answer["results"] == expected["results"]
+    assert answer["results"][0]["image_id"] == "image-0004"
+    assert answer["query"] == expected["query"]
+
+
+def test_a_batch_answers_each_in_its_place(service: Service) -> None:
+    queries: list[object] = [
+        {"graph": HORSE, "limit": 3},
+        {"graph": {"objects": []}},
+        {"graph": HORSE, "limit": "3", "colour": 1},
+        {"image_id": "none"},
+        7,
+        {"image_id": "image-0004", "limit": 2, "explain": True},
+    ]
+    alone = [service.client.post("/search", json=query).json() for query in queries]
+
+    answer = service.client.post("/search/batch", json={"queries": queries})
+
+    assert answer.status_code == 200
+    for one, expected in zip(answer.json()["answers"], alone, strict=True):
+        for document in (one, expected):
+            document.pop("took_ms", None)
+            document.pop("instance", None)
+        assert one == expected
+
+
+@pytest.mark.parametrize(
+    ("queries", "pointer"),
+    [
+        ([], "/queries"),
+        ([{"graph": HORSE}] * 101, "/queries"),
+        ([{"graph": HORSE, "limit": 1000}] * 11, "/queries"),
+        ([{"graph": HORSE, "limit": 100, "explain": True}] * 11, "/queries"),
+        ({}, "/queries"),
+    ],
+)
+def test_a_batch_has_limits(service: Service, queries: object, pointer: str) -> None:
+    answer = service.client.post("/search/batch", json={"queries": queries})
+    assert_problem(answer, 422)
+    assert answer.json()["errors"][0]["pointer"] == pointer
