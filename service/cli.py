@@ -1,7 +1,7 @@
-"""The commands that fill, index and serve: `scenerank import`, `scenerank index build`, `scenerank serve`."""
+"""The commands that fill, index, serve and ask: `scenerank import`, `index build`, `serve`, `search`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ def register(app: typer.Typer) -> None:
     """Add the service's commands to the command line."""
     app.command("import", rich_help_panel="Online")(import_)
     app.command(rich_help_panel="Online")(serve)
+    app.command(rich_help_panel="Online")(search)
     index = typer.Typer(no_args_is_help=True, help="Build the index that searches are answered from.")
     index.command("build")(index_build)
     app.add_typer(index, name="index", rich_help_panel="Online")
@@ -114,6 +115,63 @@ def serve(
         typer.echo("SCENERANK_ADMIN_KEYS is not set: admin calls (POST /reindex) are refused.", err=True)
     typer.echo(f"SceneRank at http://{host}:{port}, its interface at http://{host}:{port}/docs", err=True)
     run_server(create_app(settings), host=host, port=port, drain_time=settings.drain_time)
+
+
+def search(
+    url: Annotated[str, typer.Option(help="The service's address.")] = "http://localhost:8000",
+    graph: Annotated[
+        Path | None, typer.Option(help="A JSON file with a scene graph in any of the four forms; - is standard input.")
+    ] = None,
+    triple: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="'man riding horse', or 'man, next to, tennis racket'; * is anything, man#2 a second man. Can be "
+            "repeated: equal names are one object."
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many images.")] = 10,
+    key: Annotated[str | None, typer.Option(envvar="SCENERANK_KEY", help="A key, if the service wants one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+) -> None:
+    """Ask a running service for the images that match a scene.
+
+    Example: scenerank search --triple "man riding horse" --triple "horse on beach"
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from service.client import SceneRankClient, graph_of_triples, parse_triple
+
+    if (graph is None) == (not triple):
+        raise typer.BadParameter("give either --graph FILE or --triple 'man riding horse'")
+    document = _read_json(graph) if graph is not None else graph_of_triples(map(parse_triple, triple or ()))
+    with SceneRankClient(url, key=key) as client:
+        answer = client.search(document, limit=limit)
+    if as_json:
+        typer.echo(answer.model_dump_json(indent=2, exclude_unset=True))
+        return
+    for warning in answer.warnings:
+        typer.echo(f"Note: {warning.message}", err=True)
+    table = Table("rank", "image", "score", "url", box=None)
+    for result in answer.results:
+        table.add_row(str(result.rank), result.image_id, f"{result.score:.3f}", result.url or "")
+    Console(soft_wrap=True).print(table, markup=False, highlight=False)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file, or from standard input."""
+    import json
+    import sys
+
+    from model.errors import DataError
+
+    try:
+        document = json.loads(sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise DataError(f"{path} must hold a JSON object: a scene graph")
+    return document
 
 
 def _settings() -> "Settings":

@@ -39,6 +39,7 @@ def test_help_lists_the_commands_and_every_command_has_an_example() -> None:
         "export",
         "import",
         "serve",
+        "search",
     ):
         assert command in top.stdout
         shown = scenerank(command, "--help").stdout.replace("SCENERANK_ADMIN_KEYS=change-me ", "")

@@ -1,0 +1,104 @@
+"""The client and `scenerank search` against a real service, and what README shows of them."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from service.client import SceneRankClient, ServiceError
+from tests.integration.conftest import PATIENCE, RECORDS, Service
+
+README: Final = (Path(__file__).parents[2] / "README.md").read_text()
+GRAPH: Final = {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}
+DOCUMENTED_URL: Final = "http://localhost:8000"
+
+
+def address(service: Service) -> str:
+    return str(service.client.base_url).rstrip("/")
+
+
+def ask(
+    service: Service, *arguments: str, stdin: str = "", cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scenerank", "search", *arguments]
+    if "--url" not in arguments:
+        command += ["--url", address(service)]
+    environment = service.place.environment | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(
+        command, input=stdin, capture_output=True, text=True, check=False, timeout=PATIENCE, env=environment, cwd=cwd
+    )
+
+
+def test_the_client_gets_what_http_gives(service: Service) -> None:
+    expected = service.search(GRAPH, limit=4, with_graph=True).json()
+    with SceneRankClient(address(service)) as client:
+        by_graph = client.search(GRAPH, limit=4, with_graph=True)
+        by_triples = client.search_triples([("man", "riding", "horse")], limit=4, with_graph=True)
+        image = client.image(by_graph.results[0].image_id)
+        with pytest.raises(ServiceError) as caught:
+            client.image("no such/image?")
+
+    assert by_graph.model_dump(mode="json", exclude_unset=True)["results"] == expected["results"]
+    assert by_triples.results == by_graph.results
+    assert (by_graph.total, image.graph) == (RECORDS, by_graph.results[0].graph)
+    assert caught.value.status == 404
+    assert "no such/image?" in str(caught.value)
+
+
+def test_the_command_prints_a_table_or_json(service: Service) -> None:
+    expected = service.search(GRAPH, limit=3).json()["results"]
+
+    table = ask(service, "--triple", "man riding horse", "--limit", "3")
+    document = ask(service, "--graph", "-", "--limit", "3", "--json", stdin=json.dumps(GRAPH))
+    noted = ask(service, "--triple", "man riding pony")
+
+    lines = table.stdout.splitlines()
+    assert lines[0].split() == ["rank", "image", "score", "url"]
+    assert [line.split()[1] for line in lines[1:]] == [result["image_id"] for result in expected]
+    assert json.loads(document.stdout)["results"] == expected
+    assert noted.stderr == "Note: 'pony' is not known; the nearest known name is 'horse', which it is taken for\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (["--triple", "man"], "", "no triple"),
+        (["--graph", "-"], "{", "not JSON"),
+        (["--graph", "-"], "[]", "a JSON object"),
+        (["--graph", "-"], '{"objects": []}', "not valid: /graph/objects"),
+        (["--graph", "missing.json"], "", "missing.json: No such file"),
+        (["--triple", "man riding horse", "--url", "http://127.0.0.1:9"], "", "see that the service runs"),
+        ([], "", "give either --graph FILE or --triple"),
+    ],
+)
+def test_what_is_wrong_is_one_line(service: Service, arguments: list[str], stdin: str, message: str) -> None:
+    answer = ask(service, *arguments, stdin=stdin)
+
+    assert answer.returncode != 0
+    assert message in " ".join(answer.stderr.replace("│", " ").split())
+    assert "Traceback" not in answer.stderr
+
+
+def test_the_python_example_of_the_readme_runs(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+    exec(example.replace(DOCUMENTED_URL, address(service)), {})
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["1", "2", "3", lines[3], "422"]
+
+
+def test_the_commands_of_the_readme_run(service: Service, tmp_path: Path) -> None:
+    commands = re.findall(r"^    scenerank search (.*)$", README, re.MULTILINE)
+    (tmp_path / "graph.json").write_text(json.dumps(GRAPH))
+
+    assert len(commands) >= 3
+    for command in commands:
+        answer = ask(service, *shlex.split(command.replace(DOCUMENTED_URL, address(service))), cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+        assert "image-0" in answer.stdout
