@@ -73,8 +73,10 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         responses=PROBLEM_RESPONSES,
     )
+    # Not declared where no key is asked for: clients made from the OpenAPI document would ask for one.
+    closed = [Depends(require_search)] if settings.search_keys else []
     for module in (search, images):
-        app.include_router(module.router, dependencies=[Depends(require_search)])
+        app.include_router(module.router, dependencies=closed)
     for module in (reindex, health):
         app.include_router(module.router)
     app.add_api_route("/", _home, include_in_schema=False)

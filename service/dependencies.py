@@ -64,7 +64,7 @@ _key_header = APIKeyHeader(
 _search_header = APIKeyHeader(
     name="X-API-Key",
     auto_error=False,
-    description="One of the keys in SCENERANK_SEARCH_KEYS or SCENERANK_ADMIN_KEYS, if the former is set.",
+    description="One of the keys in SCENERANK_SEARCH_KEYS or SCENERANK_ADMIN_KEYS.",
     scheme_name="SearchKey",
 )
 
@@ -88,14 +88,12 @@ def require_admin(services: ServicesDep, key: Annotated[str | None, Security(_ke
 
 
 def require_search(services: ServicesDep, key: Annotated[str | None, Security(_search_header)]) -> None:
-    """Let those in who have a search key or an admin key; everybody, if no search key is configured.
+    """Let only those in who have a search key or an admin key.
 
     Raises:
         KeyRequiredError: the key is missing or wrong.
     """
     settings = services.settings
-    if not settings.search_keys:
-        return
     if key is None:
         raise KeyRequiredError("this call needs a key in the header X-API-Key")
     if not is_one_of(key, (*settings.search_keys, *settings.admin_keys)):

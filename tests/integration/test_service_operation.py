@@ -80,8 +80,14 @@ def test_search_keys_close_searches_and_images_and_nothing_else(indexed_place: P
             assert service.client.post("/search", json=QUERY, headers={"X-API-Key": key}).status_code == 200
             assert service.client.get(image, headers={"X-API-Key": key}).status_code == 200
         assert_problem(service.client.post("/reindex", headers={"X-API-Key": "one"}), 401)
+        operations = service.client.get("/openapi.json").json()["paths"]
+        assert operations["/search"]["post"]["security"] == [{"SearchKey": []}]
         for path in ("/", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs"):
             assert service.client.get(path).status_code == 200
+
+
+def test_without_search_keys_the_document_asks_for_none(service: Service) -> None:
+    assert "security" not in service.client.get("/openapi.json").json()["paths"]["/search"]["post"]
 
 
 def test_rate_limits_are_for_each_key_or_address(indexed_place: Place) -> None:
