@@ -38,10 +38,18 @@ class Filter:
     must: tuple[Condition, ...] = ()
     must_not: tuple[Condition, ...] = ()
 
+    def to_json(self) -> dict[str, list[dict[str, object]]]:
+        """The filter as a request writes it."""
+
+        def written(conditions: tuple[Condition, ...]) -> list[dict[str, object]]:
+            return [{one.kind: one.names[0] if one.kind == "object" else list(one.names)} for one in conditions]
+
+        return {"must": written(self.must), "must_not": written(self.must_not)}
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a filter leaves.
+    """What a filter leaves, and the filter itself.
 
     Shapes:
         rows: (allowed,) rising rows of the index.
@@ -50,6 +58,7 @@ class Selection:
 
     rows: Rows
     substitutions: tuple[Substitution, ...]
+    filter: Filter
 
 
 _PLACES: Final[dict[ConditionKind, tuple[str, ...]]] = {
@@ -77,7 +86,7 @@ def select(index: FilterIndex, wanted: Filter, resolver: NameResolver) -> Select
             nowhere = -1 in numbers
             has = np.zeros(index.images, np.bool_) if nowhere else index.mask(_KINDS[condition.kind], numbers)
             mask &= has if clause == "must" else ~has
-    return Selection(np.flatnonzero(mask).astype(np.int64), tuple(substitutions))
+    return Selection(np.flatnonzero(mask).astype(np.int64), tuple(substitutions), wanted)
 
 
 def _resolve(

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from model.errors import Problem
-from model.formats import read_graph
+from model.errors import GraphError, Problem
+from model.formats import read_graph, write_graph
+from model.query_language import Clause, QueryTextError, parse_query
+from model.resolution import NameResolver
 from model.scene_graph import SceneGraph
 from service.catalogue import Catalogue
 from service.errors import NotFoundError, RequestInvalidError
@@ -31,10 +33,12 @@ def interpret(body: SearchRequest, version: IndexVersion, catalogue: Catalogue, 
         IndexVersionError: there is a filter, and the index version is too old for filters.
     """
     _check_page(body, limits)
-    graph = _graph(body, catalogue, limits)
+    resolver = version.checkpoint.resolver
+    graph, excluded = _graph(body, catalogue, resolver, limits)
     selection = None
-    if body.filter is not None:
-        selection = select(version.require_filters(), _filter(body.filter, limits), version.checkpoint.resolver)
+    if body.filter is not None or excluded:
+        wanted = _filter(body.filter or SearchFilter(), excluded, limits)
+        selection = select(version.require_filters(), wanted, resolver)
     return SearchQuery(
         graph=graph,
         limit=body.limit,
@@ -69,25 +73,51 @@ def _check_page(body: SearchRequest, limits: Settings) -> None:
         raise RequestInvalidError(Problem("/offset", message))
 
 
-def _graph(body: SearchRequest, catalogue: Catalogue, limits: Settings) -> SceneGraph:
-    """The scene asked for, from the one field that tells it."""
-    given = [field for field in ("graph", "image_id") if getattr(body, field) is not None]
+def _graph(
+    body: SearchRequest, catalogue: Catalogue, resolver: NameResolver, limits: Settings
+) -> tuple[SceneGraph, tuple[Condition, ...]]:
+    """The scene asked for, from the one field that tells it, and what its text excludes."""
+    given = [field for field in ("graph", "image_id", "text") if getattr(body, field) is not None]
     if len(given) != 1:
         pointer = f"/{given[1]}" if given else "/graph"
-        raise RequestInvalidError(Problem(pointer, "a search needs exactly one of graph and image_id"))
+        raise RequestInvalidError(Problem(pointer, "a search needs exactly one of graph, image_id and text"))
     if body.graph is not None:
-        return read_query_graph(body.graph, body.format, limits)
+        return read_query_graph(body.graph, body.format, limits), ()
     if body.format is not None:
         raise RequestInvalidError(Problem("/format", "format goes with graph only; remove it"))
+    if body.text is not None:
+        return _read_text(body.text, resolver, limits)
     assert body.image_id is not None
     image = None if "\0" in body.image_id else catalogue.get(body.image_id)  # which databases refuse
     if image is None:
         raise NotFoundError(f"there is no image {body.image_id!r} in the catalogue")
-    return read_graph(image.graph, "native")
+    return read_graph(image.graph, "native"), ()
 
 
-def _filter(body: SearchFilter, limits: Settings) -> Filter:
-    if len(body.must) + len(body.must_not) > MAX_CONDITIONS:
+def _read_text(text: str, resolver: NameResolver, limits: Settings) -> tuple[SceneGraph, tuple[Condition, ...]]:
+    try:
+        query = parse_query(text, resolver)
+        graph = read_query_graph(write_graph(query.graph), "native", limits)  # which measures it
+    except QueryTextError as error:
+        raise RequestInvalidError(Problem("/text", str(error))) from None
+    except GraphError as error:
+        raise RequestInvalidError(*(Problem("/text", item.message) for item in error.problems)) from None
+    excluded = tuple(map(_excluded, query.excluded))
+    if any(len(name or "") > limits.max_name_length for condition in excluded for name in condition.names):
+        raise RequestInvalidError(Problem("/text", f"a name may have {limits.max_name_length} characters"))
+    return graph, excluded
+
+
+def _excluded(clause: Clause) -> Condition:
+    if clause.object is not None:
+        return Condition("triple", (clause.subject.name, clause.predicate, clause.object.name))
+    if clause.subject.attributes:
+        return Condition("attribute", (clause.subject.name, clause.subject.attributes[0]))
+    return Condition("object", (clause.subject.name,))
+
+
+def _filter(body: SearchFilter, excluded: tuple[Condition, ...], limits: Settings) -> Filter:
+    if len(body.must) + len(body.must_not) + len(excluded) > MAX_CONDITIONS:
         raise RequestInvalidError(
             Problem("/filter", f"a filter may have {MAX_CONDITIONS} conditions, this one has more")
         )
@@ -99,7 +129,7 @@ def _filter(body: SearchFilter, limits: Settings) -> Filter:
     ]
     if problems:
         raise RequestInvalidError(*problems)
-    return Filter(must=tuple(map(_condition, body.must)), must_not=tuple(map(_condition, body.must_not)))
+    return Filter(must=tuple(map(_condition, body.must)), must_not=(*map(_condition, body.must_not), *excluded))
 
 
 def _condition(body: FilterCondition) -> Condition:

@@ -95,6 +95,16 @@ class SearchRequest(_Request):
         "is in the ranking, as any other.",
         examples=["2407890"],
     )
+    text: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4000,
+        description="Instead of `graph`: one line of the query language. Clauses are separated by `;`, each a thing or "
+        "a relationship of two, split at the longest known predicate; `*` is anything, `man#2` a second man, words "
+        "before a name are its attributes, and `not` excludes, as `must_not` of a filter does. An unknown predicate is "
+        "written `[some words]`, a name of several unknown words in double quotes.",
+        examples=["man riding horse; horse on beach; tall man; not car"],
+    )
     format: GraphFormat | None = Field(default=None, description="The graph's form, where its shape is not to decide.")
     limit: int = Field(default=10, ge=1, description="How many results; at most SCENERANK_MAX_LIMIT.")
     offset: int = Field(default=0, ge=0, description="How many results to leave out before the page.")
@@ -190,6 +200,9 @@ class SearchResponse(_Response):
     took_ms: Took
     warnings: list[SearchWarning]
     query: dict[str, Any] = Field(description="The graph as it was understood, in the native form.")
+    filter: dict[str, Any] | None = Field(
+        default=None, description="The filter, if there is one, with what `text` excludes at the end of `must_not`."
+    )
 
 
 class ReindexRequest(_Request):

@@ -63,6 +63,7 @@ _EXAMPLES: Final[dict[str, Any]] = {
             "filter": {"must": [{"triple": ["man", "on", None]}], "must_not": [{"object": "car"}]},
         }
     },
+    "one line of text": {"value": {"text": "man riding horse; horse on beach; not car", "limit": 3}},
     "sg2im form": {"value": {"graph": {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}}},
 }
 
@@ -139,7 +140,9 @@ async def _answer(body: SearchRequest, services: Services) -> SearchResponse:
         explainer=Explainer(query.graph, version.checkpoint.resolver) if body.explain else None,
         catalogue=services.catalogue,
     )
+    fields = {} if query.selection is None else {"filter": query.selection.filter.to_json()}
     return SearchResponse(
+        **fields,
         results=results,
         total=answer.total,
         index_version=version.manifest.version,

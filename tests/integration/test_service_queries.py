@@ -126,3 +126,28 @@ def test_a_batch_has_limits(service: Service, queries: object, pointer: str) -> 
     answer = service.client.post("/search/batch", json={"queries": queries})
     assert_problem(answer, 422)
     assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+def test_a_line_of_text_is_a_graph_and_a_filter(service: Service) -> None:
+    text = "man riding horse; horse next to tree; tall man; not car; not * on table"
+    graph = {
+        "objects": [
+            {"id": "man", "name": "man", "attributes": ["tall"]},
+            {"id": "horse", "name": "horse", "attributes": []},
+            {"id": "tree", "name": "tree", "attributes": []},
+        ],
+        "relationships": [
+            {"subject": "man", "predicate": "riding", "object": "horse"},
+            {"subject": "horse", "predicate": "next to", "object": "tree"},
+        ],
+    }
+    wanted = {"must": [], "must_not": [{"object": "car"}, {"triple": [None, "on", "table"]}]}
+    expected = service.search(graph, filter=wanted).json()
+
+    answer = service.client.post("/search", json={"text": text}).json()
+
+    assert (answer["query"], answer["filter"]) == (graph, wanted)
+    assert (answer["results"], answer["total"]) == (expected["results"], expected["total"])
+    both = {"text": text, "filter": {"must_not": [{"object": "dog"}]}}
+    answer = service.client.post("/search", json=both).json()
+    assert answer["filter"]["must_not"] == [{"object": "dog"}, *wanted["must_not"]]
