@@ -22,6 +22,7 @@ from service.dependencies import Services, is_one_of, require_search
 from service.engine import Engine
 from service.errors import HTTP_KINDS, INTERNAL_DETAIL, Kind, ProblemDocument, RequestInvalidError, problem_of
 from service.index.versions import IndexStore
+from service.invalid_fields import message_of_field, problem_of_field
 from service.jobs import Jobs
 from service.limits import RateLimiter, RateLimitMiddleware
 from service.logs import log_request
@@ -149,23 +150,11 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 
 def _problem(item: dict[str, Any]) -> Problem:
-    """What pydantic found wrong, with a JSON pointer."""
+    """What pydantic found wrong in a request: with a JSON pointer in its body, with the name of any other parameter."""
     place, *path = item["loc"]
-    message = item["msg"] if item["type"] != "string_pattern_mismatch" else "has a form that is not possible; see /docs"
-    if place != "body":
-        return Problem("", f"{place} parameter {'.'.join(map(str, path))}: {message}")
-    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
-    match item["type"]:
-        case "extra_forbidden":
-            return Problem(pointer, "this version does not support this field; remove it")
-        case "missing" if not path:
-            return Problem(pointer, "the request needs a JSON object as its body")
-        case "missing":
-            return Problem(pointer, "this field is required")
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return Problem(pointer, "must be a JSON object")
-        case _:
-            return Problem(pointer, message)
+    if place == "body":
+        return problem_of_field(item | {"loc": path})
+    return Problem("", f"{place} parameter {'.'.join(map(str, path))}: {message_of_field(item)}")
 
 
 def _is_json(request: Request) -> bool:

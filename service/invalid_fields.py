@@ -6,10 +6,15 @@ from typing import Any
 from model.errors import Problem
 
 
+def message_of_field(item: Mapping[str, Any]) -> str:
+    """What pydantic says of a field, but for patterns, which nobody wants to read."""
+    return item["msg"] if item["type"] != "string_pattern_mismatch" else "has a form that is not possible; see /docs"
+
+
 def problem_of_field(item: Mapping[str, Any]) -> Problem:
     """The problem that an error of pydantic's is, its `loc` being a path in the request's body."""
     path = item["loc"]
-    message = item["msg"] if item["type"] != "string_pattern_mismatch" else "has a form that is not possible; see /docs"
+    message = message_of_field(item)
     pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
     match item["type"]:
         case "extra_forbidden":

@@ -84,11 +84,6 @@ class Postings:
             mask[self.rows[self.offsets[first] : self.offsets[last]][np.repeat(chosen, counts)]] = True
         return mask
 
-    def counts(self, position: int, names: int) -> NDArray[np.int64]:
-        """For each number at this place of an entry, in how many images it is, an image counted once an entry."""
-        counts = np.diff(self.offsets)
-        return np.bincount(self.keys[position], weights=counts, minlength=names).astype(np.int64)
-
 
 @dataclass(frozen=True, slots=True)
 class FilterIndex:
