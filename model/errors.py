@@ -2,6 +2,7 @@
 
     SceneRankError
     ├── GraphError        a scene graph that breaks its rules: a list of problems, each with a JSON pointer
+    ├── QueryTextError    a line that is not of the query language, with the column
     ├── DataError         a file or directory that is missing, damaged, or of another kind than expected
     ├── CheckpointError   a checkpoint that is missing, damaged, or written by another format version
     └── ConfigError       a recipe or setting with an unknown key or an impossible value
@@ -41,6 +42,14 @@ class GraphError(SceneRankError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(map(str, self.problems)))
+
+
+class QueryTextError(SceneRankError):
+    """A text that is not of the language; `column` counts characters from 1."""
+
+    def __init__(self, column: int, message: str) -> None:
+        self.column = column
+        super().__init__(f"column {column}: {message}")
 
 
 class DataError(SceneRankError):

@@ -19,7 +19,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from model.errors import SceneRankError
+from model.errors import QueryTextError
 from model.graph_reader import WILDCARD
 from model.resolution import NameResolver
 from model.scene_graph import Relationship, SceneGraph, SceneObject
@@ -28,14 +28,6 @@ from model.vocabulary import normalize_name
 _TOKEN = re.compile(r'\s*(?:(?P<end>;)|(?P<quoted>")|(?P<bracket>\[)|(?P<word>[^\s;"\[\]#]+)|(?P<other>\S))')
 _MARK = re.compile(r"#([1-9][0-9]{0,3})(?![^\s;])")
 _NOT: Final = "not"
-
-
-class QueryTextError(SceneRankError):
-    """A text that is not of the language; `column` counts characters from 1."""
-
-    def __init__(self, column: int, message: str) -> None:
-        self.column = column
-        super().__init__(f"column {column}: {message}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

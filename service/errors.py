@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
-from model.errors import CheckpointError, ConfigError, DataError, GraphError, Problem, SceneRankError
+from model.errors import CheckpointError, ConfigError, DataError, GraphError, Problem, QueryTextError, SceneRankError
 from model.graph_reader import MAX_PROBLEMS, MORE_PROBLEMS
 
 
@@ -116,6 +116,7 @@ class Kind:
 KINDS: Final[Mapping[type[Exception], Kind]] = {
     GraphError: Kind(422, "invalid-graph", "The scene graph is not valid"),
     RequestInvalidError: Kind(422, "invalid-request", "The request is not valid"),
+    QueryTextError: Kind(422, "invalid-request", "The request is not valid"),
     SubstitutionError: Kind(422, "unknown-names", "Names are not in the vocabulary"),
     CheckpointError: Kind(422, "unusable-checkpoint", "The checkpoint cannot be used"),
     NotFoundError: Kind(404, "not-found", "Not found"),

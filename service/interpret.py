@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from model.errors import GraphError, Problem
+from model.errors import GraphError, Problem, QueryTextError
 from model.formats import read_graph, write_graph
-from model.query_language import Clause, QueryTextError, parse_query
+from model.query_language import Clause, parse_query
 from model.resolution import NameResolver
 from model.scene_graph import SceneGraph
 from service.catalogue import Catalogue

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.query_language import Clause, QueryTextError, TextQuery, Thing, parse_query, write_query
+from model.errors import QueryTextError
+from model.query_language import Clause, TextQuery, Thing, parse_query, write_query
 from model.resolution import NameResolver
 from model.scene_graph import Relationship, SceneGraph, SceneObject
 from model.vocabulary import Vocabulary, normalize_name
