@@ -27,9 +27,12 @@ def to_markdown(document: dict[str, Any], command: str) -> str:
     protocol = document["protocol"]
     training = protocol["training"]
     config = training.get("config", {})
+    course = f"loss {config.get('loss')}, sampler {config.get('sampler')}, {training.get('epoch')} epochs"
+    if training.get("epoch") == 0:
+        course = "fitted in closed form"
     encoder = (
-        f"Encoder: loss {config.get('loss')}, sampler {config.get('sampler')}, {training.get('epoch')} epochs, "
-        f"training seed {config.get('seed')}; checkpoint `{protocol['checkpoint'][:16]}`."
+        f"Encoder: {config.get('encoder', 'convolution')}, {course}, training seed {config.get('seed')}; "
+        f"checkpoint `{protocol['checkpoint'][:16]}`."
     )
     data = (
         f"Data: {protocol['split']} split, {protocol['images']} images, {protocol['images_with_captions']} of them "

@@ -198,3 +198,6 @@ def test_the_report_shows_the_encoder_beside_every_baseline(tmp_path: Path) -> N
         assert f"| {method} | {scores['row_kendall_tau']:.3f}" in markdown
     assert markdown.count("| encoder |") == 6
     assert "scenerank evaluate run dataset" in markdown
+    assert "Encoder: convolution, loss ranking, sampler probability, 3 epochs, training seed 5" in markdown
+    document["protocol"]["training"] = {"config": {"encoder": "triples", "seed": 2}, "epoch": 0}
+    assert "Encoder: triples, fitted in closed form, training seed 2" in to_markdown(document, "")
