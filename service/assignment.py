@@ -3,10 +3,10 @@
 An assignment's value is the number of the query's relationships that hold between the assigned objects; where these are
 equal the number of objects assigned; where these are equal too the number of attributes that agree.
 
-Finding the best one is a subgraph matching problem, exponential in the worst case. Where names tell objects apart, as
-in most scene graphs, branch and bound proves its answer in a few steps; many objects of one name take more. A limit to the
-work bounds the rest: then the answer is the better of what was found so far and of a linear sum assignment, improved by
-single moves and swaps, and it is marked as not exact.
+Finding the best one is a subgraph matching problem, exponential in the worst case. Where names tell objects apart,
+branch and bound proves its answer in a few steps; many objects of one name take more. A limit to the work bounds the
+rest: then the answer is the better of what was found so far and of a linear sum assignment, improved by single moves
+and swaps, and it is marked as not exact.
 """
 
 from collections.abc import Mapping, Sequence
