@@ -14,6 +14,7 @@ from model.dataset import MANIFEST, SceneGraphDataset, Split, load_dataset
 from model.errors import DataError, GraphError
 from model.files import open_data
 from model.formats import read_graph
+from model.metadata import write_metadata
 from model.scene_graph import Box, Relationship, SceneGraph, SceneObject
 from model.visual_genome import VisualGenome, is_visual_genome, read_visual_genome
 
@@ -28,6 +29,7 @@ class ImageRecord:
         url: where the picture is, if known.
         width: if known. Units: pixels.
         height: if known. Units: pixels.
+        metadata: what its owner keeps with it, as parsed JSON.
     """
 
     image_id: str
@@ -35,6 +37,7 @@ class ImageRecord:
     url: str | None
     width: int | None
     height: int | None
+    metadata: dict[str, Any] | None = None
 
 
 class Collection:
@@ -60,7 +63,7 @@ def read_collection(path: Path, *, split: Split | None = None) -> Collection:
     """The images of a data set directory, a directory in Visual Genome format, or a .jsonl file (plain, .gz or .zip).
 
     A line of a .jsonl file is a scene graph in any form of `model.formats`, with `image_id` and, if known, `url`,
-    `width` and `height`.
+    `width`, `height` and `metadata`.
 
     Args:
         path: the directory or file.
@@ -206,6 +209,7 @@ def _read_lines(path: Path, collection: Collection) -> Iterator[ImageRecord]:
                 url=_url(where, document),
                 width=_pixels(where, document, "width"),
                 height=_pixels(where, document, "height"),
+                metadata=_metadata(where, document),
             )
 
 
@@ -224,6 +228,19 @@ def _url(where: str, document: Mapping[str, Any]) -> str | None:
     if url is None or isinstance(url, str):
         return url or None
     raise DataError(f"{where}: /url: must be a string")
+
+
+def _metadata(where: str, document: Mapping[str, Any]) -> dict[str, Any] | None:
+    metadata = document.get("metadata")
+    if metadata is None:
+        return None
+    if not isinstance(metadata, dict):
+        raise DataError(f"{where}: /metadata: must be a JSON object")
+    try:
+        write_metadata(metadata)
+    except ValueError as error:
+        raise DataError(f"{where}: /metadata: {error}") from None
+    return metadata
 
 
 def _pixels(where: str, document: Mapping[str, Any], side: str) -> int | None:

@@ -8,7 +8,7 @@ from sqlalchemy import URL, Engine, create_engine, event, insert, make_url, sele
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from service.errors import CatalogueError
-from service.tables import SCHEMA_VERSION, Base, SchemaVersion
+from service.tables import SCHEMA_VERSION, Base, CatalogueState, SchemaVersion
 
 _BUSY_TIMEOUT: Final = 30.0  # seconds that a writer waits for another one (SQLite)
 _CONNECTIONS: Final = 45  # at most: a few more than the threads that answer requests
@@ -59,17 +59,18 @@ def _engine(url: URL) -> Engine:
     if url.database in (None, "", ":memory:"):
         raise CatalogueError("SCENERANK_DATABASE_URL must name a file: indexing is another process, which reads it too")
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT}, max_overflow=_CONNECTIONS)
+    # IMMEDIATE: who means to write waits for its turn before it reads; a reader that turned writer could not wait.
+    arguments = {"timeout": _BUSY_TIMEOUT, "isolation_level": "IMMEDIATE"}
+    engine = create_engine(url, connect_args=arguments, max_overflow=_CONNECTIONS)
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 (a driver's connection)
-    """Readers beside a writer, and foreign keys that are checked."""
+    """Readers beside a writer; what is committed survives a power failure."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
 
 
@@ -80,6 +81,8 @@ def _make_tables(engine: Engine) -> int:
             with engine.begin() as connection:
                 Base.metadata.create_all(connection)
                 version = connection.scalar(select(SchemaVersion.version))
+                if connection.scalar(select(CatalogueState.id)) is None:
+                    connection.execute(insert(CatalogueState).values(id=1, revision=0))
                 if version is None:
                     connection.execute(insert(SchemaVersion).values(id=1, version=SCHEMA_VERSION))
                     version = SCHEMA_VERSION

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import DateTime, Dialect, Float, Integer, String, Text
+from sqlalchemy import BigInteger, DateTime, Dialect, Float, Index, Integer, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 ID_LENGTH: Final = 200
 
@@ -44,17 +44,43 @@ class SchemaVersion(Base):
     version: Mapped[int] = mapped_column(Integer)
 
 
+class CatalogueState(Base):
+    """One row: the number of the last transaction that changed the catalogue."""
+
+    __tablename__ = "catalogue_state"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    revision: Mapped[int] = mapped_column(BigInteger)
+
+
 class Image(Base):
-    """An image of the catalogue; `graph` is its scene graph's native form as JSON text."""
+    """An image of the catalogue.
+
+    `graph` is its scene graph's native form as JSON text, `details` what its owner keeps with it, a JSON object as
+    text, and `revision` that of the transaction that changed it last.
+    """
 
     __tablename__ = "images"
+    __table_args__ = (Index("ix_images_revision", "revision", "id"),)
 
     id: Mapped[str] = mapped_column(_Id, primary_key=True)
     url: Mapped[str | None] = mapped_column(Text)
     width: Mapped[int | None] = mapped_column(Integer)
     height: Mapped[int | None] = mapped_column(Integer)
     graph: Mapped[str] = mapped_column(Text)
+    details: Mapped[str | None] = mapped_column("metadata", Text)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class RemovedImage(Base):
+    """An image that was deleted, and in which transaction; it is here or in `images`, never in both."""
+
+    __tablename__ = "removed_images"
+    __table_args__ = (Index("ix_removed_images_revision", "revision", "id"),)
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    revision: Mapped[int] = mapped_column(BigInteger)
 
 
 class Job(Base):

@@ -1,5 +1,6 @@
 """The catalogue and the jobs on real databases."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -90,17 +91,34 @@ def test_of_several_records_with_one_id_the_last_counts(catalogue: Catalogue) ->
     assert (catalogue.count(), image.width) == (1, 1)
 
 
-def test_graphs_stream_in_the_order_of_code_points(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_stream_as_text_in_the_order_of_code_points(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(catalogue_module, "STREAM_CHUNK", 4)
     ids = ["b", "B", "a", "Z", "10", "9", "_", "é", "-", "aa", "A a", "日"]
-    catalogue.upsert([replace(record, image_id=image_id) for record, image_id in zip(RECORDS, ids, strict=False)])
-    graphs = {image_id: record.graph for record, image_id in zip(RECORDS, ids, strict=False)}
+    metadata = {"caption": "line\none \u2028 \0 日本", "tags": [1, None, {"a": 0.5}]}
+    catalogue.upsert(
+        replace(record, image_id=image_id, metadata=metadata if image_id < "a" else None)
+        for record, image_id in zip(RECORDS, ids, strict=False)
+    )
 
-    chunks = list(catalogue.graphs())
+    chunks = list(catalogue.stream())
 
+    images = [image for chunk in chunks for image in chunk]
     assert max(map(len, chunks)) == 4
-    assert [image_id for chunk in chunks for image_id, _ in chunk] == sorted(ids)
-    assert {image_id: graph for chunk in chunks for image_id, graph in chunk} == graphs
+    assert [image.image_id for image in images] == sorted(ids)
+    for image in images:
+        expected = catalogue.get(image.image_id)
+        assert expected is not None
+        assert json.loads(image.graph) == expected.graph
+        assert json.loads(image.fields) == {
+            "url": expected.url,
+            "width": expected.width,
+            "height": expected.height,
+            "metadata": expected.metadata,
+            "updated_at": expected.updated_at.isoformat(),
+        }
+        assert "\n" not in image.fields + image.graph, "it ends a record of an index version"
 
 
 @pytest.mark.parametrize("image_id", ["", "x" * 201, "a\0b", "a\nb", "\ud800"])
