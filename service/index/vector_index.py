@@ -1,13 +1,15 @@
 """Exact nearest neighbours by inner product, with a total order: falling score, then rising row."""
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import faiss
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.dlpack import from_dlpack
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -16,19 +18,37 @@ Scores = NDArray[np.float64]
 SCORE_DECIMALS: Final = 6
 """Scores are rounded, so that images whose graphs say the same tie instead of being ordered by rounding noise."""
 
-_BLOCK: Final = 8192  # rows looked at together: a few MB
+_BLOCK: Final = 8192  # rows looked at together
 _SPARE: Final = 32  # neighbours fetched beyond those asked for, to see whether the last one ties with the next
-_GATHER: Final = 3  # copying a row out costs about as much as multiplying so many in place
+_GATHER: Final = 3  # so many rows in place cost about as much as one that is picked out
 _MOST_FETCHED: Final = 2048  # FAISS's limit on a GPU (its issue 2103); from here on a full look is as fast
+_NO_ROWS: Final[Rows] = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """What one search wants of the index.
+
+    Args:
+        query: a unit vector. Shape (D,).
+        wanted: how many rows, from the best on.
+        min_score: leave out rows with a lower score.
+        allowed: leave out all rows but these, which rise; None for all rows. Shape (allowed,).
+    """
+
+    query: Vectors
+    wanted: int
+    min_score: float | None = None
+    allowed: Rows | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """A page of neighbours.
+    """The best rows of a ranking.
 
     Shapes:
-        rows, scores: (page,) positions in the index and their scores, best first.
-        total: how many rows there are in all, over all pages.
+        rows, scores: (at most wanted,) positions in the index and their scores, best first.
+        total: how many rows the whole ranking has.
     """
 
     rows: Rows
@@ -37,59 +57,54 @@ class Hits:
 
 
 class VectorIndex:
-    """N unit vectors, searched by FAISS: on a GPU where there is one, on the CPU otherwise.
+    """N unit vectors, searched where they are: an array mapped from a file stays one, and is not copied.
 
-    FAISS proposes candidates from its single-precision products; their scores are then computed in double precision,
-    row by row, so that equal vectors have equal scores whatever their places. Where rows that FAISS left out could tie
-    with the last one of a page, every row is looked at.
+    Candidates come from single-precision products, for many lookups at once or from FAISS; their scores are then
+    computed in double precision, row by row, so that equal vectors have equal scores whatever their places. Whatever
+    could tie with the last row wanted is a candidate. On a GPU FAISS has the vectors in its memory as well.
 
     Args:
         vectors: unit rows, in the order that breaks ties. Shape (N, D).
     """
 
     def __init__(self, vectors: Vectors) -> None:
-        vectors = np.array(vectors, np.float32, order="C")  # in memory, not mapped from a file
-        self.count, self.dimension = (int(size) for size in vectors.shape)
+        self._vectors: Vectors = np.ascontiguousarray(vectors, np.float32)
+        self._tensor = from_dlpack(self._vectors)  # unlike from_numpy, no warning that the array is read-only
+        self.count, self.dimension = self._vectors.shape
         # A GPU index must not be used by two threads at once; the owner has one, and this makes it sure.
         self._lock = threading.Lock()
-        self._on_gpu = faiss.get_num_gpus() > 0
-        flat: Any = faiss.IndexFlatIP(self.dimension)
         self._resources: Any = None
-        if self._on_gpu:
+        self._on_gpu: Any = None
+        if self.count and faiss.get_num_gpus() > 0:
             self._resources = faiss.StandardGpuResources()
-            flat = faiss.index_cpu_to_gpu(self._resources, 0, flat)
-        flat.add(vectors)
-        self._index = flat
-        # On the CPU FAISS's own copy serves both, so the vectors are in memory once.
-        own = None if self._on_gpu or not self.count else faiss.rev_swig_ptr(flat.get_xb(), vectors.size)
-        self._vectors: Vectors = vectors if own is None else own.reshape(vectors.shape)
+            self._on_gpu = faiss.GpuIndexFlatIP(self._resources, self.dimension)
+            self._on_gpu.add(self._vectors)
+        # Bound on a single-precision product's distance from its score (Higham 2002, section 3.1).
+        self._rounding: float = (self.dimension + 1) * 2.0**-24 * 1.01 + 10.0**-SCORE_DECIMALS
 
-    def search(
-        self,
-        query: Vectors,
-        *,
-        limit: int,
-        offset: int = 0,
-        min_score: float | None = None,
-        allowed: Rows | None = None,
-    ) -> Hits:
-        """The rows `offset` to `offset + limit` of all rows by falling score, equal scores by rising row.
+    def search(self, lookups: Sequence[Lookup], *, excluded: Rows | None = None) -> list[Hits]:
+        """For each lookup the first rows by falling score, equal scores by rising row.
 
         Args:
-            query: a unit vector. Shape (D,).
-            limit: size of the page.
-            offset: how many to leave out before it.
-            min_score: leave out rows with a lower score.
-            allowed: leave out all rows but these, which rise; None for all rows. Shape (allowed,).
+            lookups: done together; each gets what it would get alone.
+            excluded: rising rows that are in no ranking. Shape (excluded,).
         """
-        if allowed is not None:
-            return self._search_among(query, allowed, limit, offset, min_score)
-        total = self.count if min_score is None else self._count(query, min_score)
-        wanted = min(offset + limit, total)
-        if wanted <= offset:
-            return Hits(np.empty(0, np.int64), np.empty(0), total)
-        rows, scores = self._best(query, wanted)
-        return Hits(rows[offset:], scores[offset:], total)
+        excluded = _NO_ROWS if excluded is None else excluded
+        hits: dict[int, Hits] = {}
+        rest: list[int] = []
+        for place, lookup in enumerate(lookups):
+            if lookup.allowed is None:
+                rest.append(place)
+                continue
+            allowed = without(lookup.allowed, excluded)
+            if _GATHER * len(allowed) < self.count:
+                hits[place] = self._among(lookup, allowed)
+            else:
+                rest.append(place)
+        hits |= self._proposed({place: lookups[place] for place in rest}, excluded)
+        rest = [place for place in rest if place not in hits]
+        hits |= zip(rest, self._scan([lookups[place] for place in rest], excluded), strict=True)
+        return [hits[place] for place in range(len(lookups))]
 
     def scores(self, query: Vectors, rows: Rows | slice) -> Scores:
         """Inner products in double precision, within -1..1, rounded to SCORE_DECIMALS. Shape (rows,)."""
@@ -98,83 +113,182 @@ class VectorIndex:
         scores: Scores = np.clip(products, -1, 1).round(SCORE_DECIMALS) + 0.0  # no minus zero
         return scores
 
-    def _best(self, query: Vectors, wanted: int) -> tuple[Rows, Scores]:
-        fetch = wanted + _SPARE
-        if fetch < self.count and fetch <= _MOST_FETCHED:
-            with self._lock:
-                proposed, found = self._index.search(query[np.newaxis], fetch)
-            rows, products = found[0], proposed[0].astype(np.float64)
-            scores = self.scores(query, rows)
-            # What FAISS left out has at most the product of the last one it found, give or take its rounding.
-            beyond = products[-1] + max(self._rounding, 2 * float(np.abs(products - scores).max()))
-            order = np.lexsort((rows, -scores))[:wanted]
-            if scores[order[-1]] > beyond:
-                return rows[order], scores[order]
-        return self._best_of_all(query, wanted)
+    def _proposed(self, lookups: dict[int, Lookup], excluded: Rows) -> dict[int, Hits]:
+        """What FAISS finds with certainty, by the lookups' places: of all on a GPU, of a lone one on the CPU."""
+        plain = {
+            place: lookup
+            for place, lookup in lookups.items()
+            if lookup.allowed is None and lookup.min_score is None and lookup.wanted + _SPARE <= _MOST_FETCHED
+        }
+        total = self.count - len(excluded)
+        if not plain or (self._on_gpu is None and len(lookups) > 1):
+            return {}
+        fetch = max(lookup.wanted for lookup in plain.values()) + _SPARE
+        if fetch >= total:
+            return {}
+        queries = np.stack([lookup.query for lookup in plain.values()])
+        with self._lock:
+            if self._on_gpu is not None:
+                products, rows = self._on_gpu.search(queries, fetch)
+            else:
+                products, rows = faiss.knn(queries, self._vectors, fetch, metric=faiss.METRIC_INNER_PRODUCT)
+        hits: dict[int, Hits] = {}
+        for (place, lookup), near, found in zip(plain.items(), products, rows, strict=True):
+            kept = ~np.isin(found, excluded) if len(excluded) else slice(None)
+            # What FAISS left out has at most the product of the last one it found.
+            best = self._first(lookup, found[kept], beyond=float(near[-1]) + self._rounding)
+            if best is not None:
+                hits[place] = Hits(*best, total)
+        return hits
 
-    def _best_of_all(self, query: Vectors, wanted: int) -> tuple[Rows, Scores]:
-        """The best of every row there is: for deep pages, and where many rows tie."""
-        products = np.concatenate([self._products(query, block) for block in self._blocks()])
-        return self._best_by(query, products, wanted)
-
-    def _best_by(self, query: Vectors, products: Vectors, wanted: int) -> tuple[Rows, Scores]:
-        """The best rows by products that are within `_rounding` of the scores; rows of no interest have minus infinity.
-
-        Shapes:
-            products: (N,); at least `wanted` of them are finite.
-        """
-        border = np.partition(products, len(products) - wanted)[len(products) - wanted]
-        rows = np.flatnonzero(products >= border - 2 * self._rounding)
-        scores = np.concatenate([self.scores(query, part) for part in np.split(rows, range(_BLOCK, len(rows), _BLOCK))])
-        order = np.lexsort((rows, -scores))[:wanted]
+    def _first(self, lookup: Lookup, rows: Rows, beyond: float) -> tuple[Rows, Scores] | None:
+        """The best of some rows; None unless all of them have a higher score than `beyond`."""
+        scores = self.scores(lookup.query, rows)
+        order = np.lexsort((rows, -scores))[: lookup.wanted]
+        if len(order) < lookup.wanted or (len(order) and scores[order[-1]] <= beyond):
+            return None
         return rows[order], scores[order]
 
-    def _search_among(self, query: Vectors, allowed: Rows, limit: int, offset: int, min_score: float | None) -> Hits:
-        """A search in some of the rows: every one of them is looked at, so the page is exact however few they are."""
-        products = np.full(self.count, -np.inf, np.float32)
-        for block in self._blocks():
-            rows = allowed[slice(*np.searchsorted(allowed, (block.start, block.stop)))]
-            if _GATHER * len(rows) < block.stop - block.start:
-                vectors = torch.from_numpy(self._vectors[rows])
-                products[rows] = torch.mv(vectors, torch.from_numpy(query)).numpy()
+    def _scan(self, lookups: Sequence[Lookup], excluded: Rows) -> Iterator[Hits]:
+        """Look at all rows, block by block, for all lookups together."""
+        rankings = [_Ranking(self, lookup) for lookup in lookups]
+        queries = np.stack([lookup.query for lookup in lookups]) if lookups else np.empty((0, self.dimension))
+        for block in self._blocks() if lookups else ():
+            products = self._products(queries.astype(np.float32, copy=False), block)
+            hidden = excluded[_within(excluded, block)] - block.start
+            for ranking, found in zip(rankings, products, strict=True):
+                found[hidden] = -np.inf
+                if ranking.lookup.allowed is not None:
+                    forbidden = np.ones(len(found), np.bool_)
+                    forbidden[ranking.lookup.allowed[_within(ranking.lookup.allowed, block)] - block.start] = False
+                    found[forbidden] = -np.inf
+            floors = np.array([ranking.floor for ranking in rankings], np.float32)
+            which, places = np.nonzero(products >= floors[:, np.newaxis])
+            ends = np.searchsorted(which, np.arange(len(rankings) + 1))
+            for number, ranking in enumerate(rankings):
+                ranking.count(products[number], block.start)
+                near = places[ends[number] : ends[number + 1]]
+                if len(near):
+                    ranking.offer(near + block.start, products[number, near])
+        for ranking in rankings:
+            if ranking.lookup.min_score is not None:
+                total = ranking.counted
+            elif ranking.lookup.allowed is not None:
+                total = len(without(ranking.lookup.allowed, excluded))
             else:
-                products[rows] = self._products(query, block)[rows - block.start]
-        total = len(allowed)
-        if min_score is not None:
-            near = np.flatnonzero(np.abs(products - min_score) <= self._rounding)
-            total = int((products > min_score + self._rounding).sum())
-            total += int((self.scores(query, near) >= min_score).sum()) if len(near) else 0
-        wanted = min(offset + limit, total)
-        if wanted <= offset:
-            return Hits(np.empty(0, np.int64), np.empty(0), total)
-        rows, scores = self._best_by(query, products, wanted)
-        return Hits(rows[offset:], scores[offset:], total)
+                total = self.count - len(excluded)
+            yield ranking.hits(total)
 
-    def _count(self, query: Vectors, min_score: float) -> int:
-        """How many rows have at least this score."""
-        total = 0
-        for block in self._blocks():
-            products = self._products(query, block)
-            near = np.flatnonzero(np.abs(products - min_score) <= self._rounding) + block.start
-            total += int((products > min_score + self._rounding).sum())
-            total += int((self.scores(query, near) >= min_score).sum()) if len(near) else 0
-        return total
+    def _among(self, lookup: Lookup, rows: Rows) -> Hits:
+        """The best of a few rows, each of which is looked at."""
+        products = np.empty(len(rows), np.float32)
+        pointers = [faiss.swig_ptr(array) for array in (products, lookup.query, self._vectors, rows)]
+        faiss.fvec_inner_products_by_idx(*pointers, self.dimension, 1, len(rows))  # type: ignore[attr-defined]
+        ranking = _Ranking(self, replace(lookup, allowed=None))
+        ranking.count(products, 0, rows)
+        ranking.offer(rows, products)
+        return ranking.hits(len(rows) if lookup.min_score is None else ranking.counted)
 
-    def _products(self, query: Vectors, block: slice) -> Vectors:
-        """Inner products in single precision: fast, and within `_rounding` of the scores. Shape (rows of the block,).
+    def _products(self, queries: Vectors, block: slice) -> Vectors:
+        """Inner products in single precision: fast, and within `_rounding` of the scores. Shape (queries, block).
 
         By PyTorch, whose threads the engine has set to one; NumPy's would get in each other's way.
         """
-        products: Vectors = torch.mv(torch.from_numpy(self._vectors[block]), torch.from_numpy(query)).numpy()
+        left = torch.from_numpy(queries)
+        products: Vectors = torch.mm(left, self._tensor[block].T).numpy()
         return products
 
     def _blocks(self) -> list[slice]:
         return [slice(start, min(start + _BLOCK, self.count)) for start in range(0, self.count, _BLOCK)]
 
     @property
-    def _rounding(self) -> float:
-        """Bound on a single-precision product's distance from its score (Higham 2002, section 3.1)."""
-        return (self.dimension + 1) * 2.0**-24 * 1.01 + 10.0**-SCORE_DECIMALS
+    def rounding(self) -> float:
+        """Bound on a single-precision product's distance from its score."""
+        return self._rounding
+
+
+class _Ranking:
+    """Gathers the rows that can be among the best for one lookup, in rising order, by their products.
+
+    A row may be left out if its product is below `floor`.
+    """
+
+    def __init__(self, index: VectorIndex, lookup: Lookup) -> None:
+        self.lookup = lookup
+        self.counted = 0
+        """Rows that have at least the lookup's `min_score`."""
+        self._index = index
+        self.floor = -2.0 if lookup.min_score is None else lookup.min_score - index.rounding
+        self._rows: list[Rows] = []
+        self._products: list[Vectors] = []
+        self._held = 0
+        self._most_held = 4 * lookup.wanted + 256
+
+    def count(self, products: Vectors, start: int, rows: Rows | None = None) -> None:
+        """Add to `counted` what of some rows belongs there."""
+        least = self.lookup.min_score
+        if least is None:
+            return
+        near = np.flatnonzero(np.abs(products - least) <= self._index.rounding)
+        self.counted += int((products > least + self._index.rounding).sum())
+        for part in np.split(near, range(_BLOCK, len(near), _BLOCK)):
+            which = part + start if rows is None else rows[part]
+            self.counted += int((self._index.scores(self.lookup.query, which) >= least).sum())
+
+    def offer(self, rows: Rows, products: Vectors) -> None:
+        """Take in rows, which come after all earlier ones."""
+        self._rows.append(rows)
+        self._products.append(products)
+        self._held += len(rows)
+        if self._held > self._most_held:
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Let go of what cannot be among the best any more, and raise the floor."""
+        rows, products = np.concatenate(self._rows), np.concatenate(self._products)
+        wanted = self.lookup.wanted
+        border = float(np.partition(products, len(products) - wanted)[len(products) - wanted])
+        self.floor = max(self.floor, border - 2 * self._index.rounding)
+        kept = products >= self.floor
+        rows, products = rows[kept], products[kept]
+        if len(rows) > 2 * wanted + 128:
+            # Many tie with the last one. Those that come later have higher rows, so only the first of these matter.
+            rows, scores = self._best(rows, wanted)
+            self.floor = max(self.floor, float(scores[-1]) - self._index.rounding)
+            order = np.argsort(rows)
+            rows, products = rows[order], scores[order].astype(np.float32)
+        self._rows, self._products, self._held = [rows], [products], len(rows)
+        self._most_held = 4 * wanted + 256
+
+    def hits(self, total: int) -> Hits:
+        """The best rows of those taken in; `total` is how many the whole ranking has."""
+        wanted = min(self.lookup.wanted, total)
+        if wanted == 0:
+            return Hits(_NO_ROWS, np.empty(0), total)
+        rows, products = np.concatenate(self._rows), np.concatenate(self._products)
+        border = float(np.partition(products, len(products) - wanted)[len(products) - wanted])
+        rows, scores = self._best(rows[products >= border - 2 * self._index.rounding], wanted)
+        return Hits(rows, scores, total)
+
+    def _best(self, rows: Rows, wanted: int) -> tuple[Rows, Scores]:
+        parts = np.split(rows, range(_BLOCK, len(rows), _BLOCK))
+        scores = np.concatenate([self._index.scores(self.lookup.query, part) for part in parts])
+        order = np.lexsort((rows, -scores))[:wanted]
+        return rows[order], scores[order]
+
+
+def without(rows: Rows, excluded: Rows) -> Rows:
+    """Rising rows without some others, which rise too."""
+    if not len(rows) or not len(excluded):
+        return rows
+    places = np.minimum(np.searchsorted(rows, excluded), len(rows) - 1)
+    left: Rows = np.delete(rows, places[rows[places] == excluded])
+    return left
+
+
+def _within(rows: Rows, block: slice) -> slice:
+    """Which of some rising rows are in a block."""
+    return slice(*np.searchsorted(rows, (block.start, block.stop)))
 
 
 def use_one_thread() -> None:

@@ -1,3 +1,6 @@
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import service.index.vector_index as module
-from service.index.vector_index import VectorIndex
+from service.index.vector_index import Hits, Lookup, Rows, VectorIndex
 
 Array = NDArray[np.float32]
 
@@ -24,70 +27,133 @@ def random_rows(seed: int, *, count: int, distinct: int, dimension: int = 8) -> 
 
 def ranking_by_sorting(vectors: Array, query: Array, min_score: float | None) -> list[tuple[int, float]]:
     """The oracle: score every row by itself, sort by falling score and rising row."""
+    products = np.array([(a * b).sum() for a in vectors.astype(np.float64) for b in (query.astype(np.float64),)])
     scored = []
-    for row, vector in enumerate(vectors):
-        score = sum(float(a) * float(b) for a, b in zip(vector, query, strict=True))
-        score = round(max(-1.0, min(1.0, score)), 6)
+    for row, product in enumerate(products):
+        score = round(max(-1.0, min(1.0, float(product))), 6)
         if min_score is None or score >= min_score:
             scored.append((row, score))
     return sorted(scored, key=lambda item: (-item[1], item[0]))
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 10**6),
-    count=st.integers(1, 120),
-    distinct=st.integers(1, 40),
-    limit=st.integers(1, 50),
-    offset=st.integers(0, 130),
-    cut=st.none() | st.integers(0, 119),
-)
-def test_a_page_is_that_of_the_sorted_ranking(
-    *, seed: int, count: int, distinct: int, limit: int, offset: int, cut: int | None
+def oracle(vectors: Array, lookup: Lookup, excluded: Rows) -> tuple[list[tuple[int, float]], int]:
+    """The first rows with their scores, and how many there are in all."""
+    hidden = set(excluded.tolist())
+    allowed = set(range(len(vectors))) if lookup.allowed is None else set(lookup.allowed.tolist())
+    ranking = [hit for hit in ranking_by_sorting(vectors, lookup.query, lookup.min_score) if hit[0] in allowed - hidden]
+    return ranking[: lookup.wanted], len(ranking)
+
+
+def pairs(hits: Hits) -> list[tuple[int, float]]:
+    return list(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True))
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> tuple[Array, list[Lookup], Rows]:
+    """Vectors with many ties, searches of all kinds, rows that are in no answer."""
+    seed = draw(st.integers(0, 10**6))
+    generator = np.random.default_rng(seed)
+    count = draw(st.integers(0, 150))
+    vectors = random_rows(seed, count=count, distinct=draw(st.integers(1, 60)), dimension=draw(st.sampled_from([1, 8])))
+    dimension = vectors.shape[1]
+
+    def some_rows(share: float) -> Rows:
+        return np.flatnonzero(generator.random(count) < share).astype(np.int64)
+
+    lookups = []
+    for _ in range(draw(st.integers(0, 6))):
+        known = draw(st.booleans()) and count > 0
+        query = (
+            vectors[generator.integers(count)]
+            if known
+            else random_rows(draw(st.integers(0, 99)), count=1, distinct=1, dimension=dimension)[0]
+        )
+        # A score that a row has, exactly, as the least one.
+        ranking = ranking_by_sorting(vectors, query, None)
+        place = draw(st.none() | st.integers(0, 160))
+        lookups.append(
+            Lookup(
+                query=query,
+                wanted=draw(st.integers(1, 200)),
+                min_score=None if place is None else ranking[place][1] if place < count else 0.5,
+                allowed=some_rows(share)
+                if (share := draw(st.none() | st.sampled_from([0, 0.1, 0.5, 1.0]))) is not None
+                else None,
+            )
+        )
+    return vectors, lookups, some_rows(draw(st.sampled_from([0, 0, 0.05, 0.6, 1.0])))
+
+
+@settings(max_examples=200, deadline=None)
+@given(batch=batches(), block=st.sampled_from([7, 64, 8192]), spare=st.sampled_from([1, 32]))
+def test_a_search_is_the_sorted_ranking_whatever_is_searched_beside_it(
+    batch: tuple[Array, list[Lookup], Rows], block: int, spare: int
 ) -> None:
-    vectors = random_rows(seed, count=count, distinct=distinct)
-    query = random_rows(seed + 1, count=1, distinct=1)[0] if seed % 2 else vectors[0]
-    min_score = None if cut is None else ranking_by_sorting(vectors, query, None)[min(cut, count - 1)][1]
-    expected = ranking_by_sorting(vectors, query, min_score)
+    vectors, lookups, excluded = batch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_BLOCK", block)
+        patch.setattr(module, "_SPARE", spare)
+        index = VectorIndex(vectors)
+        together = index.search(lookups, excluded=excluded)
+        alone = [index.search([lookup], excluded=excluded)[0] for lookup in lookups]
 
-    hits = VectorIndex(vectors).search(query, limit=limit, offset=offset, min_score=min_score)
-
-    assert hits.total == len(expected)
-    assert list(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True)) == expected[offset : offset + limit]
+    expected = [oracle(vectors, lookup, excluded) for lookup in lookups]
+    assert [(pairs(hits), hits.total) for hits in together] == expected
+    assert [(pairs(hits), hits.total) for hits in alone] == expected
 
 
 @pytest.mark.parametrize("copies", [40, 400, 3000])
-def test_ties_far_beyond_the_page_are_resolved_by_row(copies: int) -> None:
+@pytest.mark.parametrize("lookups", [1, 5])
+def test_ties_far_beyond_the_page_are_resolved_by_row(copies: int, lookups: int) -> None:
     vectors = random_rows(1, count=3000, distinct=3000)
     vectors[np.random.default_rng(2).choice(3000, copies, replace=False)] = vectors[7]
     expected = ranking_by_sorting(vectors, vectors[7], None)[:20]
 
-    hits = VectorIndex(vectors).search(vectors[7], limit=20)
+    found = VectorIndex(vectors).search([Lookup(query=vectors[7], wanted=20)] * lookups)
 
-    assert list(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True)) == expected
+    assert [pairs(hits) for hits in found] == [expected] * lookups
 
 
-def test_looking_at_every_row_gives_the_same_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors = random_rows(3, count=2000, distinct=1500)
+def test_faiss_and_the_matrix_product_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = random_rows(3, count=2000, distinct=1500, dimension=48)
     index = VectorIndex(vectors)
-    searched = index.search(vectors[0], limit=50, offset=10)
+    lookup = Lookup(query=vectors[0], wanted=60)
+    by_faiss = index.search([lookup])[0]
     monkeypatch.setattr(module, "_MOST_FETCHED", 0)
     monkeypatch.setattr(module, "_BLOCK", 300)
 
-    looked = index.search(vectors[0], limit=50, offset=10)
+    by_product = index.search([lookup])[0]
 
-    assert looked.rows.tolist() == searched.rows.tolist()
-    assert looked.scores.tolist() == searched.scores.tolist()
+    assert pairs(by_product) == pairs(by_faiss) == oracle(vectors, lookup, np.empty(0, np.int64))[0]
 
 
 def test_an_index_without_rows_finds_nothing() -> None:
     index = VectorIndex(np.empty((0, 8), np.float32))
     query = random_rows(0, count=1, distinct=1)[0]
+    lookups = [
+        Lookup(query=query, wanted=5),
+        Lookup(query=query, wanted=5, min_score=0),
+        Lookup(query=query, wanted=5, allowed=np.empty(0, np.int64)),
+    ]
 
-    assert index.search(query, limit=5).total == 0
-    assert index.search(query, limit=5, min_score=0).total == 0
+    assert [hits.total for hits in index.search(lookups)] == [0, 0, 0]
+    assert index.search([]) == []
 
 
 def test_scores_stay_within_one() -> None:
     vector = np.full((1, 3), 0.57735032, np.float32)  # a little longer than one in double precision
-    assert VectorIndex(vector).search(vector[0], limit=1).scores.tolist() == [1.0]
+    assert VectorIndex(vector).search([Lookup(query=vector[0], wanted=1)])[0].scores.tolist() == [1.0]
+
+
+def test_mapped_vectors_are_searched_where_they_are(tmp_path: Path) -> None:
+    vectors = random_rows(5, count=500, distinct=400)
+    np.save(tmp_path / "vectors.npy", vectors)
+    mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    lookup = Lookup(query=vectors[3], wanted=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        index = VectorIndex(mapped)
+
+    assert np.shares_memory(index._vectors, mapped)
+    assert index._tensor.data_ptr() == mapped.ctypes.data
+    assert pairs(index.search([lookup])[0]) == oracle(vectors, lookup, np.empty(0, np.int64))[0]
