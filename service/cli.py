@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from service import database_cli
+
 if TYPE_CHECKING:
     from service.settings import Settings
 
@@ -17,6 +19,7 @@ def register(app: typer.Typer) -> None:
     index = typer.Typer(no_args_is_help=True, help="Build the index that searches are answered from.")
     index.command("build")(index_build)
     app.add_typer(index, name="index", rich_help_panel="Online")
+    database_cli.register(app)
 
 
 def import_(
@@ -76,7 +79,7 @@ def index_build(
     from service.reindex import choose_checkpoint, run_reindex
 
     settings = _settings()
-    store = IndexStore(settings.index_dir)
+    store = IndexStore(settings.index_dir, settings.index_versions_kept)
     chosen = choose_checkpoint(settings, store, checkpoint)
     typer.echo(f"Encoding with {chosen}.", err=True)
     database = open_database(settings.database)

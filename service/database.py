@@ -1,42 +1,55 @@
-"""The database: SQLite by default, any that SQLAlchemy knows by its URL."""
+"""The database: SQLite by default, or PostgreSQL."""
 
+import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Engine, create_engine, event, insert, make_url, select
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from service.errors import CatalogueError
-from service.tables import SCHEMA_VERSION, Base, CatalogueState, SchemaVersion
+from service.schema import ensure_schema
 
 _BUSY_TIMEOUT: Final = 30.0  # seconds that a writer waits for another one (SQLite)
 _CONNECTIONS: Final = 45  # at most: a few more than the threads that answer requests
 
 
 def open_database(url: URL | str) -> Engine:
-    """Connect, and make the tables if there are none.
+    """Connect, and bring the tables to the revision of this program.
 
     Raises:
-        CatalogueError: the URL is no good, the database does not answer, or its tables are of a newer version.
+        CatalogueError: the URL is no good, the database does not answer, or its tables are of a newer revision.
+    """
+    with connected(url) as engine:
+        ensure_schema(engine)
+    return engine
+
+
+@contextmanager
+def connected(url: URL | str) -> Iterator[Engine]:
+    """The database as it is. What goes wrong within is told with its URL, and ends the connection.
+
+    Raises:
+        CatalogueError: the URL is no good, or the database does not answer.
     """
     parsed = _parse(url)
     shown = parsed.render_as_string(hide_password=True)
+    engine: Engine | None = None
     try:
         engine = _engine(parsed)
-        version = _make_tables(engine)
+        yield engine
     except (DBAPIError, OSError) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
         raise CatalogueError(f"the database {shown} cannot be opened ({reason}); see SCENERANK_DATABASE_URL") from None
     except ModuleNotFoundError as error:
         raise CatalogueError(f"the database {shown} needs the Python package {error.name}; install it") from None
-    if version != SCHEMA_VERSION:
-        engine.dispose()
-        raise CatalogueError(
-            f"the database {shown} has schema version {version}, this program knows {SCHEMA_VERSION}; "
-            "upgrade the program, or name another SCENERANK_DATABASE_URL"
-        )
-    return engine
+    except CatalogueError as error:
+        if engine is not None:
+            engine.dispose()
+        raise CatalogueError(f"{shown}: {error}") from None
 
 
 def _parse(url: URL | str) -> URL:
@@ -50,6 +63,8 @@ def _parse(url: URL | str) -> URL:
             "SCENERANK_DATABASE_URL is not a database URL that SQLAlchemy knows; write, say, "
             "sqlite:///data/scenerank.db or postgresql://user:password@host/database"
         ) from None
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise CatalogueError(f"the database must be SQLite or PostgreSQL, not {parsed.get_backend_name()}")
     return parsed
 
 
@@ -69,27 +84,14 @@ def _engine(url: URL) -> Engine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 (a driver's connection)
     """Readers beside a writer; what is committed survives a power failure."""
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    deadline = time.monotonic() + _BUSY_TIMEOUT
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError:  # another process turns it on: here SQLite itself does not wait
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
-
-
-def _make_tables(engine: Engine) -> int:
-    """Make what is missing; the version of what is there. Two processes may do this at the same time."""
-    for attempt in range(5):
-        try:
-            with engine.begin() as connection:
-                Base.metadata.create_all(connection)
-                version = connection.scalar(select(SchemaVersion.version))
-                if connection.scalar(select(CatalogueState.id)) is None:
-                    connection.execute(insert(CatalogueState).values(id=1, revision=0))
-                if version is None:
-                    connection.execute(insert(SchemaVersion).values(id=1, version=SCHEMA_VERSION))
-                    version = SCHEMA_VERSION
-        except DBAPIError:  # the other process was first; what is really wrong is still wrong the next time
-            if attempt == 4:
-                raise
-            time.sleep(0.1 * (attempt + 1))
-        else:
-            return version
-    raise AssertionError("unreachable")

@@ -7,7 +7,8 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Float, Index, Integer, Str
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_REVISION: Final = "0002"
+"""The last migration: what it leaves are these tables."""
 
 ID_LENGTH: Final = 200
 
@@ -33,15 +34,6 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 class Base(DeclarativeBase):
     """All tables."""
-
-
-class SchemaVersion(Base):
-    """One row: which version of these tables the database has."""
-
-    __tablename__ = "schema_version"
-
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    version: Mapped[int] = mapped_column(Integer)
 
 
 class CatalogueState(Base):

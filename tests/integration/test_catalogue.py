@@ -18,7 +18,7 @@ from service.catalogue import Catalogue
 from service.database import open_database
 from service.errors import CatalogueError, NotFoundError, ReindexRunningError
 from service.jobs import Jobs
-from service.tables import Job, SchemaVersion
+from service.tables import Job
 from tests.factories import make_records
 from tests.integration.conftest import NewDatabase
 
@@ -131,35 +131,6 @@ def test_an_id_that_cannot_be_kept_is_refused(catalogue: Catalogue, image_id: st
 def test_a_url_that_cannot_be_kept_is_refused(catalogue: Catalogue) -> None:
     with pytest.raises(DataError, match="the url of image"):
         catalogue.upsert([replace(RECORDS[0], url="https://images.example/\0")])
-
-
-def test_tables_are_made_once_though_many_start_at_once(new_database: NewDatabase) -> None:
-    url, errors = new_database(), list[Exception]()
-
-    def start() -> None:
-        try:
-            open_database(url).dispose()
-        except CatalogueError as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=start) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert not errors
-
-
-def test_tables_of_another_version_are_refused(new_database: NewDatabase) -> None:
-    url = new_database()
-    engine = open_database(url)
-    with engine.begin() as connection:
-        connection.execute(update(SchemaVersion).values(version=99))
-    engine.dispose()
-
-    with pytest.raises(CatalogueError, match="schema version 99"):
-        open_database(url)
 
 
 def test_there_is_one_reindex_at_a_time(jobs: Jobs) -> None:
@@ -283,6 +254,7 @@ def test_an_unknown_job_is_not_found(jobs: Jobs) -> None:
         ("nonsense", "is not a database URL"),
         ("oracle9://x", "is not a database URL"),
         ("sqlite://", "must name a file"),
+        ("mysql+pymysql://x", "SQLite or PostgreSQL, not mysql"),
         ("postgresql://user:secret@127.0.0.1:1/none", r"user:\*\*\*@127.0.0.1:1/none cannot be opened"),
         ("sqlite:////proc/none/scenerank.db", "cannot be opened"),
     ],
