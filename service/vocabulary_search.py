@@ -1,0 +1,150 @@
+"""Names to complete what somebody types: those that the model knows and those that images have."""
+
+import threading
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.vocabulary import UNKNOWN_ID, Vocabulary
+from service.index.postings import NAMELESS, FilterIndex
+from service.index.snapshot import Snapshot
+from service.index.vector_index import Rows
+
+NameKind = Literal["object", "predicate", "attribute"]
+
+# The postings that names of a kind stand in, and where in an entry.
+_PLACES: Final = {"object": ("objects", 0), "predicate": ("triples", 1), "attribute": ("attributes", 1)}
+_LAST: Final = "\U0010ffff"  # after every character of a name
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A name.
+
+    Args:
+        name: as vocabularies hold it: lower case.
+        images: how many images have it.
+        known: whether the model knows it.
+    """
+
+    name: str
+    images: int
+    known: bool
+
+
+class NameList:
+    """Names of one kind, found by how they or words of them begin.
+
+    Args:
+        names: each once.
+    """
+
+    def __init__(self, names: Sequence[Name]) -> None:
+        self._names = sorted(names, key=lambda one: (-one.images, one.name))  # a number is a rank
+        # Where a person may begin: at the start of a name, and at that of each later word.
+        starts = sorted((one.name, rank) for rank, one in enumerate(self._names))
+        later = sorted(
+            (one.name[place + 1 :], rank)
+            for rank, one in enumerate(self._names)
+            for place, character in enumerate(one.name)
+            if character == " "
+        )
+        self._starts = [([text for text, _ in part], np.array([rank for _, rank in part], np.int64))
+                        for part in (starts, later)]  # fmt: skip
+
+    def find(self, prefix: str, limit: int) -> tuple[list[Name], int]:
+        """The names that begin so, then those of which a later word does; of each those of most images first.
+
+        Args:
+            prefix: in any case; the empty one begins every name.
+            limit: how many names to give.
+
+        Returns:
+            The names, and how many there are in all.
+        """
+        wanted = " ".join(prefix.lower().split()) + (" " if prefix.strip() and prefix[-1].isspace() else "")
+        first, later = (_ranks(texts, ranks, wanted) for texts, ranks in self._starts)
+        later = np.setdiff1d(later, first)
+        found = [*_least(first, limit), *_least(later, limit)][:limit]
+        return [self._names[rank] for rank in found], len(first) + len(later)
+
+
+class VocabularySearch:
+    """The names of the newest state asked for, made when they are first asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._snapshot: Snapshot | None = None
+        self._lists: dict[NameKind, NameList] = {}
+
+    def names(self, kind: NameKind, snapshot: Snapshot) -> NameList:
+        """The names of a kind in a state of the catalogue; blocks while they are collected."""
+        with self._lock:
+            if self._snapshot is not snapshot:
+                self._snapshot, self._lists = snapshot, {}
+            if kind not in self._lists:
+                self._lists[kind] = NameList(collect_names(kind, snapshot))
+            return self._lists[kind]
+
+
+def collect_names(kind: NameKind, snapshot: Snapshot) -> list[Name]:
+    """All names of a kind, each with how many of the images that can be found have it."""
+    changed = snapshot.overlay.filters
+    numbers = changed.names[f"{kind}s"]  # those of the version, and more
+    images = count_images(kind, snapshot.version.filters, len(numbers)) + count_images(kind, changed, len(numbers))
+    if len(snapshot.overlay.hidden):
+        images -= count_images(kind, snapshot.version.filters, len(numbers), snapshot.overlay.hidden)
+    known = _known(kind, snapshot.version.checkpoint.resolver.vocabulary)
+    had = [(name, int(images[number])) for name, number in numbers.items() if name != NAMELESS]
+    found = [Name(name, count, name in known) for name, count in had if count or name in known]
+    return found + [Name(name, 0, known=True) for name in known.difference(numbers)]
+
+
+def count_images(kind: NameKind, index: FilterIndex, size: int, only: Rows | None = None) -> NDArray[np.int64]:
+    """How many images have each name.
+
+    Args:
+        kind: of the names.
+        index: over the images.
+        size: how many names there are.
+        only: count no other rows than these.
+
+    Shapes:
+        returns: (size,), by the number of the name.
+    """
+    postings_kind, place = _PLACES[kind]
+    postings = index.postings[postings_kind]
+    numbers = np.repeat(postings.keys[place], np.diff(postings.offsets))
+    rows = np.asarray(postings.rows)
+    if only is not None:
+        chosen = np.zeros(index.images, np.bool_)
+        chosen[only] = True
+        numbers, rows = numbers[chosen[rows]], rows[chosen[rows]]
+    if len(postings.keys) > 1:  # an image counts once, however many entries with the name it has
+        pairs = np.unique(numbers.astype(np.int64) * max(index.images, 1) + rows)
+        numbers = pairs // max(index.images, 1)
+    return np.bincount(numbers, minlength=size).astype(np.int64)
+
+
+def _known(kind: NameKind, vocabulary: Vocabulary) -> set[str]:
+    match kind:
+        case "object":
+            return set(vocabulary.objects[UNKNOWN_ID + 1 :])
+        case "predicate":
+            return set(vocabulary.predicates[UNKNOWN_ID + 1 :])
+        case "attribute":
+            return set()
+
+
+def _ranks(texts: Sequence[str], ranks: NDArray[np.int64], prefix: str) -> NDArray[np.int64]:
+    """The different ranks of the texts that begin so; the texts rise."""
+    return np.unique(ranks[bisect_left(texts, prefix) : bisect_left(texts, prefix + _LAST)])
+
+
+def _least(rising: NDArray[np.int64], limit: int) -> list[int]:
+    least: list[int] = rising[:limit].tolist()
+    return least
