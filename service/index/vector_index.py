@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
+from service.index.approximate import ApproximateIndex
+
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -19,6 +21,8 @@ SCORE_DECIMALS: Final = 6
 """Scores are rounded, so that images whose graphs say the same tie instead of being ordered by rounding noise."""
 
 _BLOCK: Final = 8192  # rows looked at together
+_CACHED: Final = 1024  # rows multiplied together: they stay in the cache while all queries pass over them
+_FEW: Final = 4  # queries that are multiplied as columns
 _SPARE: Final = 32  # neighbours fetched beyond those asked for, to see whether the last one ties with the next
 _GATHER: Final = 3  # so many rows in place cost about as much as one that is picked out
 _MOST_FETCHED: Final = 2048  # FAISS's limit on a GPU (its issue 2103); from here on a full look is as fast
@@ -65,9 +69,11 @@ class VectorIndex:
 
     Args:
         vectors: unit rows, in the order that breaks ties. Shape (N, D).
+        approximate: their lists; then a search without `allowed` ranks only rows of the lists near to it, exactly.
     """
 
-    def __init__(self, vectors: Vectors) -> None:
+    def __init__(self, vectors: Vectors, approximate: ApproximateIndex | None = None) -> None:
+        self._approximate = approximate
         self._vectors: Vectors = np.ascontiguousarray(vectors, np.float32)
         self._tensor = from_dlpack(self._vectors)  # unlike from_numpy, no warning that the array is read-only
         self.count, self.dimension = self._vectors.shape
@@ -75,12 +81,12 @@ class VectorIndex:
         self._lock = threading.Lock()
         self._resources: Any = None
         self._on_gpu: Any = None
-        if self.count and faiss.get_num_gpus() > 0:
+        if self.count and approximate is None and faiss.get_num_gpus() > 0:
             self._resources = faiss.StandardGpuResources()
             self._on_gpu = faiss.GpuIndexFlatIP(self._resources, self.dimension)
             self._on_gpu.add(self._vectors)
-        # Bound on a single-precision product's distance from its score (Higham 2002, section 3.1).
-        self._rounding: float = (self.dimension + 1) * 2.0**-24 * 1.01 + 10.0**-SCORE_DECIMALS
+        self.rounding: float = (self.dimension + 1) * 2.0**-24 * 1.01 + 10.0**-SCORE_DECIMALS
+        """Bound on a single-precision product's distance from its score (Higham 2002, section 3.1)."""
 
     def search(self, lookups: Sequence[Lookup], *, excluded: Rows | None = None) -> list[Hits]:
         """For each lookup the first rows by falling score, equal scores by rising row.
@@ -93,12 +99,12 @@ class VectorIndex:
         hits: dict[int, Hits] = {}
         rest: list[int] = []
         for place, lookup in enumerate(lookups):
-            if lookup.allowed is None:
-                rest.append(place)
-                continue
-            allowed = without(lookup.allowed, excluded)
-            if _GATHER * len(allowed) < self.count:
-                hits[place] = self._among(lookup, allowed)
+            rows = lookup.allowed
+            if rows is None and self._approximate is not None:
+                rows = self._approximate.near(lookup.query)
+                hits[place] = self._among(lookup, without(rows, excluded))
+            elif rows is not None and _GATHER * len(rows) < self.count:
+                hits[place] = self._among(lookup, without(rows, excluded))
             else:
                 rest.append(place)
         hits |= self._proposed({place: lookups[place] for place in rest}, excluded)
@@ -134,20 +140,16 @@ class VectorIndex:
                 products, rows = faiss.knn(queries, self._vectors, fetch, metric=faiss.METRIC_INNER_PRODUCT)
         hits: dict[int, Hits] = {}
         for (place, lookup), near, found in zip(plain.items(), products, rows, strict=True):
-            kept = ~np.isin(found, excluded) if len(excluded) else slice(None)
-            # What FAISS left out has at most the product of the last one it found.
-            best = self._first(lookup, found[kept], beyond=float(near[-1]) + self._rounding)
-            if best is not None:
-                hits[place] = Hits(*best, total)
+            scores = self.scores(lookup.query, found)
+            # What FAISS left out has at most the product of the last one it found, give or take its rounding.
+            beyond = float(near[-1]) + max(self.rounding, 2 * float(np.abs(near - scores).max()))
+            order = np.lexsort((found, -scores))
+            if len(excluded):
+                order = order[~np.isin(found[order], excluded)]
+            order = order[: lookup.wanted]
+            if len(order) == lookup.wanted and scores[order[-1]] > beyond:
+                hits[place] = Hits(found[order], scores[order], total)
         return hits
-
-    def _first(self, lookup: Lookup, rows: Rows, beyond: float) -> tuple[Rows, Scores] | None:
-        """The best of some rows; None unless all of them have a higher score than `beyond`."""
-        scores = self.scores(lookup.query, rows)
-        order = np.lexsort((rows, -scores))[: lookup.wanted]
-        if len(order) < lookup.wanted or (len(order) and scores[order[-1]] <= beyond):
-            return None
-        return rows[order], scores[order]
 
     def _scan(self, lookups: Sequence[Lookup], excluded: Rows) -> Iterator[Hits]:
         """Look at all rows, block by block, for all lookups together."""
@@ -190,21 +192,23 @@ class VectorIndex:
         return ranking.hits(len(rows) if lookup.min_score is None else ranking.counted)
 
     def _products(self, queries: Vectors, block: slice) -> Vectors:
-        """Inner products in single precision: fast, and within `_rounding` of the scores. Shape (queries, block).
+        """Inner products in single precision: fast, and within `rounding` of the scores. Shape (queries, block).
 
         By PyTorch, whose threads the engine has set to one; NumPy's would get in each other's way.
         """
         left = torch.from_numpy(queries)
-        products: Vectors = torch.mm(left, self._tensor[block].T).numpy()
+        if len(left) <= _FEW:
+            # For a few columns, not one, there is a kernel that goes through the rows once.
+            right = left.T if len(left) > 1 else left.repeat(2, 1).T
+            few: Vectors = torch.mm(self._tensor[block], right).T[: len(left)].contiguous().numpy()
+            return few
+        starts = range(block.start, block.stop, _CACHED)
+        parts = [torch.mm(left, self._tensor[start : min(start + _CACHED, block.stop)].T) for start in starts]
+        products: Vectors = torch.cat(parts, 1).numpy()
         return products
 
     def _blocks(self) -> list[slice]:
         return [slice(start, min(start + _BLOCK, self.count)) for start in range(0, self.count, _BLOCK)]
-
-    @property
-    def rounding(self) -> float:
-        """Bound on a single-precision product's distance from its score."""
-        return self._rounding
 
 
 class _Ranking:
