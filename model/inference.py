@@ -9,13 +9,31 @@ import torch.nn.functional as F  # noqa: N812 (the field's name for it)
 from numpy.typing import NDArray
 
 from model.batch import PackedGraphs
+from model.encoder import SceneGraphEncoder
 from model.encoders import Encoder
+from model.folded import FoldedEncoder
 
 _NODES_PER_BATCH: Final = 4096
 """Objects encoded at once: enough to fill a CPU's or GPU's matrix units, few enough for its cache."""
 
 
-def embed(encoder: Encoder, graphs: PackedGraphs) -> NDArray[np.float32]:
+InferenceEncoder = Encoder | FoldedEncoder
+"""What graphs are embedded with: an encoder, or the form that `prepare_for_inference` gives it."""
+
+
+def prepare_for_inference(encoder: Encoder) -> InferenceEncoder:
+    """The same function in a faster form; for the graph convolution some times as fast.
+
+    Vectors of the two forms differ by rounding. Images and queries that are compared should have gone through the same.
+
+    Args:
+        encoder: in evaluation mode; later changes of its weights have no effect on what is returned.
+    """
+    assert not encoder.training, "batch norm must use its running statistics"
+    return FoldedEncoder(encoder) if isinstance(encoder, SceneGraphEncoder) else encoder
+
+
+def embed(encoder: InferenceEncoder, graphs: PackedGraphs) -> NDArray[np.float32]:
     """Unit vectors of graphs.
 
     Args:
@@ -30,7 +48,7 @@ def embed(encoder: Encoder, graphs: PackedGraphs) -> NDArray[np.float32]:
 
 
 @torch.inference_mode()
-def embed_batches(encoder: Encoder, graphs: PackedGraphs) -> Iterator[NDArray[np.float32]]:
+def embed_batches(encoder: InferenceEncoder, graphs: PackedGraphs) -> Iterator[NDArray[np.float32]]:
     """Unit vectors of graphs, some at a time, in order: for progress bars, and for results larger than memory."""
     assert not encoder.training, "batch norm must use its running statistics"
     device = next(encoder.parameters()).device
