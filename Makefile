@@ -42,7 +42,9 @@ fix: setup ## Repair what the linter and the formatter can
 bench: setup ## Measure: preparation at the size of the whole of Visual Genome, training beside a busy process, a training step
 	$(BIN)/python benchmarks/prepare_visual_genome.py
 	$(BIN)/python benchmarks/training_threads.py
+	$(BIN)/python benchmarks/lookup.py
 	GOMP_SPINCOUNT=1000 $(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/encoding.py
 
 lock: ## Renew requirements.lock from the ranges of pyproject.toml
 	rm -rf .venv/lock && $(PYTHON) -m venv .venv/lock
