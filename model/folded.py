@@ -171,4 +171,4 @@ def _fold_norm(linear: nn.Linear, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]
 
 
 def _constant(values: Tensor) -> nn.Parameter:
-    return nn.Parameter(values.detach().float().contiguous(), requires_grad=False)
+    return nn.Parameter(values.detach().float().clone(memory_format=torch.contiguous_format), requires_grad=False)
