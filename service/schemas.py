@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from model.formats import GraphFormat
 from model.graph_reader import MAX_PROBLEMS
+from model.metadata import write_metadata
 from model.resolution import How
 from service.filters import MAX_CONDITIONS
 from service.jobs import JobState
@@ -240,6 +241,41 @@ class JobResponse(_Response):
     error: str | None = Field(description="Why it failed.")
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise PydanticCustomError("not_printable", "must be printable characters")
+    return text
+
+
+def _storable(metadata: dict[str, Any]) -> dict[str, Any]:
+    try:
+        write_metadata(metadata)
+    except ValueError as error:
+        raise PydanticCustomError("metadata", "{reason}", {"reason": str(error)}) from None
+    return metadata
+
+
+class PutImageRequest(_Request):
+    """An image for the catalogue."""
+
+    graph: dict[str, Any] = Field(
+        description="Its scene graph: native, sg2im, Visual Genome or GQA form, recognised by its shape. Boxes `x`, "
+        "`y`, `w`, `h` in pixels and attributes are kept.",
+        examples=[_GRAPH],
+    )
+    format: GraphFormat | None = Field(default=None, description="The graph's form, where its shape is not to decide.")
+    url: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_printable)] | None = Field(
+        default=None, description="Where the picture is.", examples=["https://images.example/2407890.jpg"]
+    )
+    width: int | None = Field(default=None, ge=1, lt=10**9, description="Units: pixels.")
+    height: int | None = Field(default=None, ge=1, lt=10**9, description="Units: pixels.")
+    metadata: Annotated[dict[str, Any], AfterValidator(_storable)] | None = Field(
+        default=None,
+        description="Anything to be kept with it: a JSON object of at most 16 KiB, nested at most 32 levels deep.",
+        examples=[{"licence": "CC BY 4.0"}],
+    )
+
+
 class ImageResponse(_Response):
     """An image of the catalogue."""
 
@@ -247,6 +283,7 @@ class ImageResponse(_Response):
     url: str | None
     width: int | None = Field(description="Units: pixels.")
     height: int | None = Field(description="Units: pixels.")
+    metadata: dict[str, Any] | None = Field(description="What its owner keeps with it.")
     graph: dict[str, Any] = Field(description="Its scene graph in the native form, with boxes.")
     updated_at: datetime
 
