@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
@@ -58,8 +58,10 @@ def metrics_of(request: Request) -> Metrics:
 
 MetricsDep = Annotated[Metrics, Depends(metrics_of)]
 
+ADMIN_SCHEME: Final = "AdminKey"
+
 _key_header = APIKeyHeader(
-    name="X-API-Key", auto_error=False, description="One of the keys in SCENERANK_ADMIN_KEYS.", scheme_name="AdminKey"
+    name="X-API-Key", auto_error=False, description="One of the keys in SCENERANK_ADMIN_KEYS.", scheme_name=ADMIN_SCHEME
 )
 _search_header = APIKeyHeader(
     name="X-API-Key",

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.errors import RateLimitedError, problem_of
 from service.middleware import send_problem
 
-_FREE: Final = frozenset({"/livez", "/readyz", "/metrics"})  # asked by machines that watch over the service
+UNLIMITED: Final = frozenset({"/livez", "/readyz", "/metrics"})  # asked by machines that watch over the service
 _CLIENTS: Final = 10_000  # remembered at once: about 2 MB
 
 
@@ -67,7 +67,7 @@ class RateLimitMiddleware:
         self._known = known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
-        if scope["type"] == "http" and scope["path"] not in _FREE:
+        if scope["type"] == "http" and scope["path"] not in UNLIMITED:
             try:
                 self._limiter.take(self._client(scope))
             except RateLimitedError as error:
