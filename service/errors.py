@@ -3,7 +3,7 @@
 SceneRankError (model.errors)
 ├── RequestInvalidError       fields of a request that are wrong: a list of problems with JSON pointers
 ├── SubstitutionError         strict search, and a name is not in the vocabulary
-├── NotFoundError             no such image or job
+├── NotFoundError             no such image, job or index version
 ├── KeyRequiredError          a key is missing or wrong
 ├── AdminDisabledError        no admin key is configured
 ├── RateLimitedError          a client that asks too often
@@ -11,6 +11,8 @@ SceneRankError (model.errors)
 ├── DeadlineError             a search that took longer than it may
 ├── DrainingError             the service is about to end
 ├── ReindexRunningError       another reindex is under way; names its job
+├── JobEndedError             a job that cannot be cancelled any more
+├── RollbackError             no older version to go back to, or not now
 ├── NoIndexError              nothing to search in yet
 ├── IndexVersionError         an index version that is missing, damaged, or made for another model
 ├── ReindexError              a new index version could not be built
@@ -80,6 +82,20 @@ class ReindexRunningError(SceneRankError):
         super().__init__(f"a reindex is under way as job {job_id}; wait until it has ended, then ask again")
 
 
+class JobEndedError(SceneRankError):
+    """A job that cannot be cancelled any more."""
+
+    def __init__(self, job_id: str, state: str) -> None:
+        ended = f"job {job_id} has ended as {state}"
+        if state in ("enqueued", "running"):
+            ended = f"job {job_id} is putting its version to use this moment"
+        super().__init__(f"{ended}, so it cannot be cancelled; POST /index/rollback goes back to an older version")
+
+
+class RollbackError(SceneRankError):
+    """There is no version to go back to, or it cannot be put to use, or not now."""
+
+
 class NoIndexError(SceneRankError):
     """There is no index to search in yet."""
 
@@ -127,6 +143,8 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
     DeadlineError: Kind(504, "deadline-exceeded", "The search took too long", retry_after=1),
     DrainingError: Kind(503, "draining", "The service is about to end", retry_after=5),
     ReindexRunningError: Kind(409, "reindex-running", "A reindex is under way"),
+    JobEndedError: Kind(409, "job-ended", "The job cannot be cancelled any more"),
+    RollbackError: Kind(409, "no-rollback", "Cannot go back to that version"),
     NoIndexError: Kind(503, "no-index", "There is no index yet", retry_after=5),
     IndexVersionError: Kind(503, "index-unusable", "The index cannot be used", retry_after=30),
     CatalogueError: Kind(503, "database-unavailable", "The database cannot be used", retry_after=5),

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 from sqlalchemy import Connection, CursorResult, Engine, case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from service.errors import NotFoundError, ReindexError, ReindexRunningError
+from service.errors import JobEndedError, NotFoundError, ReindexError, ReindexRunningError
 from service.tables import Job
 
 JobState = Literal["enqueued", "running", "succeeded", "failed", "cancelled"]
@@ -95,6 +95,11 @@ class Jobs:
                 return self.get(job_id), True
         raise ReindexError("the job could not be entered, others keep coming between; try again")
 
+    def active(self) -> JobRecord | None:
+        """The reindex that is enqueued or running, if there is one."""
+        self.expire()
+        return self._find(slot=_SLOT)
+
     def get(self, job_id: str) -> JobRecord:
         """A job.
 
@@ -127,6 +132,22 @@ class Jobs:
         """Mark a job as failed unless it has already ended; whether it had not."""
         return self._end(job_id, "failed", error=error)
 
+    def cancel(self, job_id: str) -> JobRecord:
+        """Cancel a job that is enqueued or running; from now on it cannot put a version to use, and another may begin.
+
+        Its process asks `switch` right before it puts its version to use, and this and that change the same row: one
+        comes first, and the other finds the job in a state in which it may not.
+
+        Raises:
+            NotFoundError: there is none of this id.
+            JobEndedError: it has ended, or its version is being put to use this moment.
+        """
+        self.expire()
+        if not self._end(job_id, "cancelled", before_switch=True):
+            job = self.get(job_id)
+            raise JobEndedError(job.id, job.state)
+        return self.get(job_id)
+
     def expire(self) -> None:
         """Mark jobs as failed whose process has died."""
         ended: dict[str, Any] = {
@@ -143,13 +164,18 @@ class Jobs:
         with self._engine.begin() as connection:
             connection.execute(update(Job).where(*dead).values(ended))
 
-    def _end(self, job_id: str, state: JobState, **values: object) -> bool:
-        return self._change(job_id, _ACTIVE, state=state, slot=None, finished_at=datetime.now(UTC), **values)
+    def _end(self, job_id: str, state: JobState, *, before_switch: bool = False, **values: object) -> bool:
+        values |= {"state": state, "slot": None, "finished_at": datetime.now(UTC)}
+        return self._change(job_id, _ACTIVE, before_switch=before_switch, **values)
 
-    def _change(self, job_id: str, states: tuple[JobState, ...], **values: object) -> bool:
+    def _change(
+        self, job_id: str, states: tuple[JobState, ...], *, before_switch: bool = False, **values: object
+    ) -> bool:
         """Change a job that is in one of these states, which is a sign of life too; whether it was."""
         with self._engine.begin() as connection:
             change = update(Job).where(Job.id == job_id, Job.state.in_(states))
+            if before_switch:
+                change = change.where(Job.index_version.is_(None))
             result = connection.execute(change.values(**values, heartbeat_at=_now(connection)))
             assert isinstance(result, CursorResult)
             return result.rowcount > 0

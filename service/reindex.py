@@ -17,15 +17,19 @@ from model.errors import CheckpointError, SceneRankError
 from service import logs
 from service.catalogue import Catalogue
 from service.database import open_database
-from service.errors import IndexVersionError, ReindexError, refusal
+from service.errors import IndexVersionError, JobEndedError, ReindexError, refusal
 from service.index.build import Progress, build_index
 from service.index.vector_index import use_one_thread
 from service.index.versions import IndexManifest, IndexStore
 from service.jobs import Jobs
 from service.settings import Settings
 
-_REPORT_INTERVAL: Final = 1.0  # seconds
+_REPORT_INTERVAL: Final = 0.5  # seconds
+_GRACE: Final = 0.5  # seconds that the work gets to end by itself when nobody wants it any more
+_PATIENCE: Final = 60.0  # seconds that the switch waits for another one to be over
 _STOPPED: Final = "it was told to stop; the index stayed as it was"
+_INTERRUPTED: Final = "it was interrupted; the index stayed as it was"
+_CANCELLED: Final = "it was cancelled; the index stayed as it was"
 _FORGOTTEN: Final = "it was given up meanwhile; the index stayed as it was"
 _GIVEN_UP: Final = 3  # exit status of a process that is no longer wanted
 
@@ -55,7 +59,10 @@ def _model_in_use(store: IndexStore) -> Path | None:
 def run_reindex(
     job_id: str, *, jobs: Jobs, catalogue: Catalogue, store: IndexStore, progress: Progress, parent: int | None = None
 ) -> IndexManifest:
-    """Do the work of an enqueued job and record how it ends. On SIGTERM it ends soon, and the job has failed.
+    """Do the work of an enqueued job and record how it ends.
+
+    On SIGTERM it ends soon, and the job has failed; on Ctrl-C, or when the job is cancelled, it ends soon too, and the
+    job is cancelled.
 
     Args:
         job_id: the job.
@@ -71,15 +78,27 @@ def run_reindex(
     if not jobs.start(job_id):
         raise ReindexError(f"job {job_id} is not to be run any more")
     try:
-        with _sigterm() as told_to_stop:
-            with _reporting(jobs, job_id, progress, parent, told_to_stop) as (report, confirm):
+        # The right to switch is kept until old versions are removed.
+        with contextlib.ExitStack() as switching, _signals() as stop:
+            reporting = _reporting(job_id, jobs=jobs, store=store, progress=progress, parent=parent, stop=stop)
+            with reporting as (report, confirm):
+
+                def confirm_alone(version: str) -> None:
+                    switching.enter_context(store.switching(_PATIENCE))
+                    confirm(version)
+
                 checkpoint = Path(jobs.get(job_id).checkpoint)
                 manifest = build_index(
-                    catalogue=catalogue, store=store, checkpoint=checkpoint, progress=report, confirm=confirm
+                    catalogue=catalogue, store=store, checkpoint=checkpoint, progress=report, confirm=confirm_alone
                 )
             jobs.succeed(job_id, manifest.version)
     except SceneRankError as error:
+        if str(error) == _INTERRUPTED:
+            _cancel(jobs, job_id)
         jobs.fail(job_id, str(error))
+        raise
+    except KeyboardInterrupt:  # Ctrl-C again
+        _cancel(jobs, job_id)
         raise
     except BaseException as error:
         jobs.fail(job_id, refusal(error) or type(error).__name__ if isinstance(error, Exception) else "it was stopped")
@@ -87,11 +106,16 @@ def run_reindex(
     return manifest
 
 
+def _cancel(jobs: Jobs, job_id: str) -> None:
+    with contextlib.suppress(JobEndedError):
+        jobs.cancel(job_id)
+
+
 @contextlib.contextmanager
 def _reporting(
-    jobs: Jobs, job_id: str, progress: Progress, parent: int | None, told_to_stop: threading.Event
+    job_id: str, *, jobs: Jobs, store: IndexStore, progress: Progress, parent: int | None, stop: "_Stop"
 ) -> Iterator[tuple[Progress, Callable[[str], None]]]:
-    """Report once a second from another thread, which ends the process when nobody wants it any more.
+    """Report twice a second from another thread, which ends the work, or the process, when nobody wants it any more.
 
     From the moment that the switch to the new version is confirmed it is not ended: what it said would be false.
     """
@@ -100,8 +124,7 @@ def _reporting(
     deciding = threading.Lock()
 
     def report(done: int, total: int) -> None:
-        if told_to_stop.is_set():
-            raise ReindexError(_STOPPED)
+        stop.obey()
         state[:] = done, total
         progress(done, total)
 
@@ -109,15 +132,14 @@ def _reporting(
         if parent is not None and os.getppid() != parent:
             return "the service that started it has ended; the index stayed as it was"
         if not jobs.report(job_id, done=state[0], total=state[1]):
-            return _FORGOTTEN
+            return _CANCELLED if jobs.get(job_id).state == "cancelled" else _FORGOTTEN
         return None
 
     def confirm(version: str) -> None:
         with deciding:
-            if reason := _STOPPED if told_to_stop.is_set() else unwanted():
-                raise ReindexError(reason)
-            if not jobs.switch(job_id, version):
-                raise ReindexError(_FORGOTTEN)
+            stop.obey()
+            if (reason := unwanted()) or not jobs.switch(job_id, version):
+                raise ReindexError(reason or _FORGOTTEN)
             switching.set()
 
     def beat() -> None:
@@ -125,12 +147,18 @@ def _reporting(
             try:
                 with deciding:
                     reason = unwanted()
-                    if reason and not switching.is_set() and not ended.is_set():
-                        _log.error("job %s stops: %s", job_id, reason)
-                        jobs.fail(job_id, reason)
-                        os._exit(_GIVEN_UP)
+                    if not reason or switching.is_set() or ended.is_set():
+                        continue
+                    stop.reason = reason
+                    jobs.fail(job_id, reason)
             except Exception as error:  # noqa: BLE001 (the database is away for a moment: the next report may get through)
                 _log.error("job %s cannot report: %s", job_id, refusal(error) or repr(error))
+                continue
+            if not ended.wait(_GRACE):
+                _log.error("job %s stops: %s", job_id, reason)
+                store.discard_staged()
+                os._exit(_GIVEN_UP)
+            return
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()
@@ -141,15 +169,40 @@ def _reporting(
         thread.join()
 
 
+class _Stop:
+    """Why the work is to end, if it is; looked at between two pieces of it."""
+
+    reason: str | None = None
+
+    def obey(self) -> None:
+        """End the work if it is to end."""
+        if self.reason is not None:
+            raise ReindexError(self.reason)
+
+
 @contextlib.contextmanager
-def _sigterm() -> Iterator[threading.Event]:
-    """Set by SIGTERM. Nothing is interrupted: database drivers do not bear that in the middle of a statement."""
-    told = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda _signal, _frame: told.set())
+def _signals() -> Iterator[_Stop]:
+    """Set by SIGTERM and by Ctrl-C. Nothing is interrupted: database drivers do not bear that within a statement.
+
+    The second Ctrl-C interrupts nevertheless. A process that ignores Ctrl-C goes on to.
+    """
+    stop = _Stop()
+
+    def terminate(_signal: int, _frame: object) -> None:
+        stop.reason = _STOPPED
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        stop.reason = _INTERRUPTED
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGTERM, terminate), signal.getsignal(signal.SIGINT)
+    if before[1] != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupt)
     try:
-        yield told
+        yield stop
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
 
 
 def main() -> None:
@@ -167,7 +220,7 @@ def main() -> None:
             job_id,
             jobs=Jobs(engine, settings.job_timeout),
             catalogue=Catalogue(engine),
-            store=IndexStore(settings.index_dir),
+            store=IndexStore(settings.index_dir, settings.index_versions_kept),
             progress=lambda _done, _total: None,
             parent=parent,
         )

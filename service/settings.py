@@ -35,6 +35,7 @@ class Settings(BaseSettings):
         drain_time: from SIGTERM, when /readyz turns 503, until nothing new is accepted. Units: seconds.
         log_format: `text` for lines, `json` for one JSON object a line.
         job_timeout: a job whose process has not reported for so long is taken for dead. Units: seconds.
+        index_versions_kept: how many index versions stay on the disk, to go back to; the one in use always does.
         index_poll_interval: how often a process looks for a new index version. Units: seconds.
     """
 
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     drain_time: float = Field(default=1.0, ge=0)
     log_format: LogFormat = "text"
     job_timeout: float = Field(default=30.0, gt=0)
+    index_versions_kept: int = Field(default=3, ge=1)
     index_poll_interval: float = Field(default=0.5, gt=0)
 
     @field_validator("admin_keys", "search_keys", mode="before")
@@ -102,5 +104,6 @@ class Settings(BaseSettings):
             "data_dir": str(self.data_dir.absolute()),
             "database_url": self.database_url.get_secret_value() if self.database_url is not None else "",
             "job_timeout": str(self.job_timeout),
+            "index_versions_kept": str(self.index_versions_kept),
         }
         return {ENV_PREFIX + name.upper(): value for name, value in values.items()}

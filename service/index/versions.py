@@ -8,14 +8,16 @@
 A version holds the model that it was built with, so the two cannot come apart.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -27,16 +29,17 @@ import numpy as np
 from model.atomic import write_atomically
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import CheckpointError
-from service.errors import IndexVersionError
+from service.errors import IndexVersionError, RollbackError
 from service.index.postings import DIRECTORY as FILTERS
 from service.index.postings import FilterIndex, load_filter_index
 from service.index.vector_index import VectorIndex
 
 FORMAT_VERSION: Final = 1
 METRIC: Final = "inner_product"
-KEPT: Final = 3  # versions that stay on the disk
+KEPT: Final = 3
 
 _NAME: Final = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{8}")
+_LOCK_INTERVAL: Final = 0.05  # seconds between tries
 _REMEDY: Final = "build a new one with `scenerank index build --checkpoint RUN`"
 
 
@@ -85,12 +88,15 @@ class IndexStore:
 
     Args:
         root: the directory; made when the first version is.
+        kept: how many versions stay on the disk when a new one comes, the one in use beside them if it is older.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, kept: int = KEPT) -> None:
         self.root = root
         self.current_file = root / "current"
         self._versions, self._staging = root / "versions", root / "staging"
+        self._kept = kept
+        self._staged: Path | None = None
 
     def current(self) -> str | None:
         """The name of the version in use; None if there is none yet.
@@ -110,6 +116,23 @@ class IndexStore:
             raise IndexVersionError(f"{self.current_file} names no index version; {_REMEDY}")
         return name
 
+    def names(self) -> list[str]:
+        """The versions on the disk, newest first."""
+        try:
+            return sorted((path.name for path in self._versions.iterdir() if _NAME.fullmatch(path.name)), reverse=True)
+        except FileNotFoundError:
+            return []
+
+    def manifests(self) -> dict[str, IndexManifest | None]:
+        """The manifests of the versions on the disk, newest first; None where one cannot be used."""
+        manifests: dict[str, IndexManifest | None] = {}
+        for name in self.names():
+            try:
+                manifests[name] = read_manifest(self.directory(name))
+            except IndexVersionError:
+                manifests[name] = None
+        return manifests
+
     def directory(self, version: str) -> Path:
         """Where a version is."""
         assert _NAME.fullmatch(version), version
@@ -119,30 +142,75 @@ class IndexStore:
     def stage(self) -> Iterator[Path]:
         """A fresh directory to build a version in; what is still there in the end is removed.
 
-        Only the one who may build may call this: what other builds left behind is removed first.
+        Only the one who may build may call this: what earlier builds left behind is removed first. An earlier one that
+        may not build any more, and has not noticed, finds its directory gone, and removes nothing of this one.
         """
-        shutil.rmtree(self._staging, ignore_errors=True)
         directory = self._staging / f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(4)}"
         directory.mkdir(parents=True)
+        for path in self._staging.iterdir():
+            if path.name < directory.name:
+                shutil.rmtree(path, ignore_errors=True)
+        self._staged = directory
         try:
             yield directory
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+
+    def discard_staged(self) -> None:
+        """Remove what is being built in another thread, which then fails."""
+        if self._staged is not None:
+            gone = self._staged.with_name(f"{self._staged.name}.gone")
+            with suppress(OSError):  # from now on nothing new can be made in it
+                shutil.rmtree(self._staged.rename(gone), ignore_errors=True)
+
+    @contextmanager
+    def switching(self, patience: float) -> Iterator[None]:
+        """The right to say which version is in use, and to remove others: one process has it, in one thread.
+
+        It is a lock of the operating system, which ends with the process. Who has it may stop in the middle, for as
+        long as it likes: nobody else changes what it has looked at.
+
+        Args:
+            patience: how long to wait for it. Units: seconds.
+
+        Raises:
+            RollbackError: another one had it all the while.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + patience
+        with (self.root / "lock").open("ab") as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        raise RollbackError(
+                            "another version is being put to use; look at GET /index, and ask again"
+                        ) from None
+                    time.sleep(_LOCK_INTERVAL)
+            yield
 
     def publish(self, staged: Path) -> None:
         """Put a complete version among the others and make it the one in use."""
         self._versions.mkdir(exist_ok=True)
         staged.rename(self._versions / staged.name)
         _sync(self._versions)
-        document = {"format_version": FORMAT_VERSION, "version": staged.name}
+        self.use(staged.name)
+
+    def use(self, version: str) -> None:
+        """Make a version that is on the disk the one in use."""
+        document = {"format_version": FORMAT_VERSION, "version": version}
         write_atomically(self.current_file, json.dumps(document).encode())
         _sync(self.root)
 
     def prune(self) -> None:
-        """Remove all but the newest versions and the one in use."""
+        """Remove all but the newest versions and the one in use.
+
+        A process that still answers from one of those removed has it in memory or mapped, and goes on.
+        """
         current = self.current()
-        names = sorted(path.name for path in self._versions.iterdir() if _NAME.fullmatch(path.name))
-        for name in names[:-KEPT]:
+        for name in self.names()[self._kept :]:
             if name != current:
                 shutil.rmtree(self._versions / name, ignore_errors=True)
 
