@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastapi import Depends, FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from sqlalchemy.exc import OperationalError
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from model.errors import Problem, SceneRankError
 from model.graph_reader import MAX_PROBLEMS
+from service import tracing
 from service.admission import Admission, AdmissionMiddleware
 from service.catalogue import Catalogue
 from service.database import open_database
@@ -29,9 +31,11 @@ from service.logs import log_request
 from service.metrics import Metrics
 from service.middleware import PROBLEM_JSON, BodyLimitMiddleware, RequestIdMiddleware, encode_problem
 from service.openapi import PROBLEM_RESPONSES, describe, docs
-from service.routes import health, images, reindex, search
+from service.routes import health, images, index, reindex, search, vocabulary
+from service.routes import jobs as job_routes
 from service.settings import Settings
 from service.supervisor import ReindexProcesses
+from service.vocabulary_search import VocabularySearch
 
 _HOME: Final = Path(__file__).parent / "web" / "index.html"
 _BODY_METHODS: Final = ("POST", "PUT", "PATCH")
@@ -46,14 +50,14 @@ def create_app(settings: Settings) -> FastAPI:
         database = open_database(settings.database)
         jobs = Jobs(database, settings.job_timeout)
         jobs.expire()
-        store = IndexStore(settings.index_dir)
+        store, catalogue = IndexStore(settings.index_dir), Catalogue(database)
         services = Services(
             settings=settings,
             database=database,
-            catalogue=Catalogue(database),
+            catalogue=catalogue,
             jobs=jobs,
             store=store,
-            engine=Engine(store, poll_interval=settings.index_poll_interval, observe=metrics.count_work),
+            engine=Engine(store, catalogue, poll_interval=settings.index_poll_interval, observe=metrics.count_batch),
             processes=ReindexProcesses(settings, jobs),
         )
         app.state.services = services
@@ -64,6 +68,8 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             services.processes.close()
             database.dispose()
+            if end_traces is not None:
+                await run_in_threadpool(end_traces)
 
     app = FastAPI(
         title="SceneRank",
@@ -76,13 +82,13 @@ def create_app(settings: Settings) -> FastAPI:
     )
     # Not declared where no key is asked for: clients made from the OpenAPI document would ask for one.
     closed = [Depends(require_search)] if settings.search_keys else []
-    for module in (search, images):
+    for module in (search, vocabulary, images):
         app.include_router(module.router, dependencies=closed)
-    for module in (reindex, health):
+    for module in (reindex, job_routes, index, health):
         app.include_router(module.router)
     app.add_api_route("/", _home, include_in_schema=False)
     app.add_api_route("/docs", docs, include_in_schema=False)
-    app.state.admission, app.state.metrics = admission, metrics
+    app.state.admission, app.state.metrics, app.state.vocabulary = admission, metrics, VocabularySearch()
     # The one added last is passed first: a body has arrived whole before its search takes a place in the queue.
     app.add_middleware(AdmissionMiddleware, admission=admission)
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
@@ -105,7 +111,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(OperationalError, _known_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    describe(app)
+    end_traces = tracing.instrument(app) if tracing.asked_for() else None
+    describe(app, rate_limited=settings.rate_limit is not None)
     return app
 
 

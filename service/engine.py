@@ -1,65 +1,73 @@
-"""The one owner of model and index in a process; what a search sees of them is one version, whole."""
+"""The one owner of model and index in a process; what a search sees of them is one state, whole."""
 
 import asyncio
 import contextlib
 import logging
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, ParamSpec, TypeVar
+from collections.abc import AsyncIterator
+from typing import Final
 
-from service.errors import IndexVersionError, NoIndexError
-from service.index.vector_index import use_one_thread
-from service.index.versions import IndexStore, IndexVersion, open_version
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.catalogue import Catalogue
+from service.errors import CatalogueError, IndexVersionError, NoIndexError, refusal
+from service.index.live import LiveChanges, Overlay
+from service.index.snapshot import Snapshot
+from service.index.versions import IndexStore, open_version
+from service.search import SearchAnswer, SearchQuery
+from service.worker import Observe, SearchWorker
 
 _RETRY_AFTER: Final = 30.0  # seconds until a version that could not be opened is tried again
+_SHORT: Final = 0.05  # seconds that may go into an overlay without a rest after it
+_BUSY_SHARE: Final = 0.2  # of the time at most goes into making overlays, however many changes there are
 
 _log = logging.getLogger(__name__)
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 class Engine:
-    """Holds the index version in use and follows the one that `current` names.
+    """Holds the state that is searched, and follows the version that `current` names and the catalogue's changes.
 
-    All encoding and searching runs in one thread: one core per request gives more requests a second than several
-    cores in turn, and neither the encoder nor a GPU index is shared between threads. Opening a new version happens
-    in another one, and the switch is a single assignment.
+    Opening a version and taking in changes happens in a thread of its own, and the switch is a single assignment.
 
     Args:
         store: where versions live.
-        poll_interval: how often to look for a new one. Units: seconds.
-        observe: told of all work that is done: what it gave, how long it waited, and how long it took in all, in
-            seconds.
+        catalogue: where changes are looked for.
+        poll_interval: how often to look for either. Units: seconds.
+        observe: told of all searches that are done.
     """
 
     def __init__(
-        self, store: IndexStore, *, poll_interval: float, observe: Callable[[object, float, float], None] | None = None
+        self, store: IndexStore, catalogue: Catalogue, *, poll_interval: float, observe: Observe | None = None
     ) -> None:
         self._store = store
+        self._catalogue = catalogue
         self._poll_interval = poll_interval
-        self._observe = observe
-        self._worker = ThreadPoolExecutor(1, "search", initializer=use_one_thread)
-        self._version: IndexVersion | None = None
+        self._worker = SearchWorker(observe)
+        self._snapshot: Snapshot | None = None
+        self._live: LiveChanges | None = None
         self._seen: tuple[int, int, int] | None = None
         self._retry_at = float("inf")
+        self._rest_until = 0.0
+        self._refreshing = threading.Lock()
+        self._nudged = threading.Event()
         self.problem: str | None = None
-        """Why the version that `current` names is not the one in use."""
+        """Why the version that `current` names, or the catalogue's newest state, is not the one in use."""
 
     @property
-    def version(self) -> IndexVersion | None:
-        """The version in use: take it once and stay with it."""
-        return self._version
+    def snapshot(self) -> Snapshot | None:
+        """The state in use: take it once and stay with it."""
+        return self._snapshot
 
-    def require_version(self) -> IndexVersion:
-        """The version in use.
+    def require_snapshot(self) -> Snapshot:
+        """The state in use.
 
         Raises:
             NoIndexError: there is none yet.
             IndexVersionError: there is one, but it cannot be used.
         """
-        if self._version is not None:
-            return self._version
+        if self._snapshot is not None:
+            return self._snapshot
         if self.problem is not None:
             raise IndexVersionError("the index cannot be used; /readyz and the service's log tell why")
         raise NoIndexError(
@@ -67,60 +75,105 @@ class Engine:
             "`scenerank index build --checkpoint RUN` or POST /reindex"
         )
 
-    async def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Encode or search in the one thread that may, without holding up the event loop."""
-        asked = time.perf_counter()
+    async def search(self, query: SearchQuery) -> SearchAnswer:
+        """Encode and look up, without holding up the event loop."""
+        return await self._worker.search(query)
 
-        def work() -> tuple[_T, float]:
-            begun = time.perf_counter()
-            return function(*args, **kwargs), begun
-
-        outcome, begun = await asyncio.get_running_loop().run_in_executor(self._worker, work)
-        if self._observe is not None:
-            self._observe(outcome, begun - asked, time.perf_counter() - asked)
-        return outcome
+    def nudge(self) -> None:
+        """Look for changes at once: this process has made some."""
+        self._nudged.set()
 
     def refresh(self) -> None:
-        """Open the version that `current` names, if it is not the one in use. Blocks; not for the event loop.
+        """Take in the version that `current` names and what has changed since. Blocks; not for the event loop.
 
-        A version that cannot be opened leaves the old one in use.
+        What cannot be opened or read leaves the old state in use.
         """
+        with self._refreshing:
+            try:
+                live = self._newest()
+                if live is not None:
+                    self._catch_up(live)
+            except IndexVersionError as error:
+                self._retry_at = time.monotonic() + _RETRY_AFTER
+                self._report(str(error))
+            except (CatalogueError, SQLAlchemyError) as error:
+                self._report(f"the catalogue's changes cannot be read: {refusal(error) or error}")
+            else:
+                if self._retry_at == float("inf"):
+                    self.problem = None
+
+    def _newest(self) -> LiveChanges | None:
+        """The version that `current` names with the changes since; what is known already is not opened again."""
         seen = self._stat()
         if seen == self._seen and time.monotonic() < self._retry_at:
-            return
+            return self._live
         self._seen, self._retry_at = seen, float("inf")
-        try:
-            name = self._store.current()
-            if name is not None and (self._version is None or self._version.manifest.version != name):
-                version = open_version(self._store.directory(name))
-                self._version = version
-                _log.info("index version %s is in use: %d images", name, version.manifest.count)
-            self.problem = None
-        except IndexVersionError as error:
-            self.problem = str(error)
-            self._retry_at = time.monotonic() + _RETRY_AFTER
-            _log.error("the index version in use stays: %s", error)
+        name = self._store.current()
+        if name is not None and (self._live is None or self._live.version.manifest.version != name):
+            version = open_version(self._store.directory(name))
+            self._live = LiveChanges(version, lambda graphs: self._worker.encode(version, graphs))
+            self._rest_until = 0.0
+        return self._live
+
+    def _catch_up(self, live: LiveChanges) -> None:
+        """Take in what has changed, and put the state that comes of it to use."""
+        started = time.monotonic()
+        revision = self._catalogue.revision()
+        if revision < live.version.manifest.catalogue_revision:
+            raise CatalogueError(
+                f"the index was built from another catalogue than this one (revision "
+                f"{live.version.manifest.catalogue_revision}, here {revision}); build it anew"
+            )
+        in_use = self._snapshot
+        is_new = in_use is None or in_use.version is not live.version
+        if not is_new and (revision == live.revision or started < self._rest_until):
+            return
+        changed = False
+        for changes in self._catalogue.changes(live.revision):
+            live.apply(changes)
+            changed = True
+        live.revision = revision
+        if is_new or changed:
+            overlay = live.overlay() if changed else Overlay.empty(live.version)
+            self._snapshot = Snapshot(version=live.version, overlay=overlay, revision=revision)
+        # Many changes take a while to take in; searches need the processor too.
+        taken = time.monotonic() - started
+        if taken > _SHORT:
+            self._rest_until = time.monotonic() + taken * (1 / _BUSY_SHARE - 1)
+        if is_new:
+            assert self._snapshot is not None
+            _log.info("index version %s is in use: %d images", live.version.manifest.version, self._snapshot.count)
+
+    def _report(self, problem: str) -> None:
+        if problem != self.problem:
+            _log.error("the state in use stays: %s", problem)
+        self.problem = problem
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Open the current version, then follow it until the end."""
+        """Take in the current state, then follow it until the end."""
         await asyncio.to_thread(self.refresh)
-        watcher = asyncio.create_task(self._watch())
+        ended = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(ended,), name="index-watcher", daemon=True)
+        watcher.start()
         try:
             yield
         finally:
-            watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watcher
-            self._worker.shutdown(wait=True, cancel_futures=True)
+            ended.set()
+            self._nudged.set()
+            await asyncio.to_thread(watcher.join)
+            self._worker.close()
 
-    async def _watch(self) -> None:
+    def _watch(self, ended: threading.Event) -> None:
         while True:
-            await asyncio.sleep(self._poll_interval)
+            self._nudged.wait(self._poll_interval)
+            self._nudged.clear()
+            if ended.is_set():
+                return
             try:
-                await asyncio.to_thread(self.refresh)
-            except Exception:  # noqa: BLE001 (whatever it is, searches go on with the version in use)
-                _log.exception("cannot look for a new index version")
+                self.refresh()
+            except Exception:  # noqa: BLE001 (whatever it is, searches go on with the state in use)
+                _log.exception("cannot look for a new index version or changes")
 
     def _stat(self) -> tuple[int, int, int] | None:
         """What changes when `current` is replaced."""

@@ -1,6 +1,6 @@
 """Filters: which images may be in a ranking at all, decided before it, over the whole catalogue."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -8,8 +8,7 @@ import numpy as np
 
 from model.resolution import NameResolver, Substitution
 from model.vocabulary import normalize_name
-from service.index.postings import FilterIndex
-from service.index.vector_index import Rows
+from service.index.postings import FilterIndex, Mask
 
 MAX_CONDITIONS: Final = 64
 """Conditions of a filter; each is a look at every image where it is broad."""
@@ -47,18 +46,36 @@ class Filter:
         return {"must": written(self.must), "must_not": written(self.must_not)}
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What a filter leaves, and the filter itself.
+Entry = tuple[str, tuple[int | None, ...] | None]
+"""A kind of postings and an entry of them; None instead of an entry that no image can have."""
 
-    Shapes:
-        rows: (allowed,) rising rows of the index.
-        substitutions: names of the filter that were not taken as they stand; pointers are relative to it.
+
+@dataclass(frozen=True, slots=True)
+class ResolvedFilter:
+    """A filter whose names are numbers of a filter index.
+
+    Args:
+        filter: the filter.
+        must, must_not: for each condition what it looks for.
+        substitutions: names that were not taken as they stand; pointers are relative to the filter.
     """
 
-    rows: Rows
-    substitutions: tuple[Substitution, ...]
     filter: Filter
+    must: tuple[Entry, ...]
+    must_not: tuple[Entry, ...]
+    substitutions: tuple[Substitution, ...]
+
+    def mask(self, index: FilterIndex) -> Mask:
+        """Which images the filter allows; the index's numbers are those it was resolved with, or the first of them.
+
+        Shape (images,).
+        """
+        mask = np.ones(index.images, np.bool_)
+        for entries, wanted in ((self.must, True), (self.must_not, False)):
+            for kind, entry in entries:
+                has = np.zeros(index.images, np.bool_) if entry is None else index.mask(kind, entry)
+                mask &= has == wanted
+        return mask
 
 
 _PLACES: Final[dict[ConditionKind, tuple[str, ...]]] = {
@@ -69,28 +86,31 @@ _PLACES: Final[dict[ConditionKind, tuple[str, ...]]] = {
 _KINDS: Final[dict[ConditionKind, str]] = {"object": "objects", "attribute": "attributes", "triple": "triples"}
 
 
-def select(index: FilterIndex, wanted: Filter, resolver: NameResolver) -> Selection:
-    """The images that a filter allows.
+def resolve(wanted: Filter, names: Mapping[str, Mapping[str, int]], resolver: NameResolver) -> ResolvedFilter:
+    """The filter in numbers.
 
     Names are taken as in a query: exactly, then in another case, by alias or plural; then a name that images really
     have though the model does not know it, so that *zebra* finds zebras; then the nearest known name. A name that
     nothing is found for is in no image.
+
+    Args:
+        wanted: the filter.
+        names: of the filter index.
+        resolver: of the model.
     """
-    mask = np.ones(index.images, np.bool_)
     substitutions: list[Substitution] = []
+    clauses: dict[str, list[Entry]] = {"must": [], "must_not": []}
     for clause, conditions in (("must", wanted.must), ("must_not", wanted.must_not)):
         for position, condition in enumerate(conditions):
-            taken = list(_resolve(index, condition, resolver, f"/{clause}/{position}"))
+            taken = list(_resolve(names, condition, resolver, f"/{clause}/{position}"))
             substitutions += [found for _, found in taken if found is not None]
-            numbers = [number for number, _ in taken]
-            nowhere = -1 in numbers
-            has = np.zeros(index.images, np.bool_) if nowhere else index.mask(_KINDS[condition.kind], numbers)
-            mask &= has if clause == "must" else ~has
-    return Selection(np.flatnonzero(mask).astype(np.int64), tuple(substitutions), wanted)
+            numbers = tuple(number for number, _ in taken)
+            clauses[clause].append((_KINDS[condition.kind], None if -1 in numbers else numbers))
+    return ResolvedFilter(wanted, tuple(clauses["must"]), tuple(clauses["must_not"]), tuple(substitutions))
 
 
 def _resolve(
-    index: FilterIndex, condition: Condition, resolver: NameResolver, pointer: str
+    names: Mapping[str, Mapping[str, int]], condition: Condition, resolver: NameResolver, pointer: str
 ) -> Iterator[tuple[int | None, Substitution | None]]:
     """The number of each name in the filter index, -1 where no image has it, and what it was taken for."""
     for place, (kind, name) in enumerate(zip(_PLACES[condition.kind], condition.names, strict=True)):
@@ -98,15 +118,15 @@ def _resolve(
             yield None, None
             continue
         where = f"{pointer}/{condition.kind}" + (f"/{place}" if len(condition.names) > 1 else "")
-        numbers = index.names[kind]
+        numbers = names[kind]
         if kind == "attributes":
             normal = normalize_name(name)
             number = numbers.get(normal, -1)
             yield number, None if number >= 0 else Substitution(pointer=where, word=name, taken_for=None, how="unknown")
             continue
-        names = resolver.objects if kind == "objects" else resolver.predicates
-        canonical = names.canonical(name)
-        found = names.find(name)
+        known_names = resolver.objects if kind == "objects" else resolver.predicates
+        canonical = known_names.canonical(name)
+        found = known_names.find(name)
         if found.how in ("nearest", "unknown") and canonical in numbers:
             yield numbers[canonical], None
         elif found.how == "unknown":

@@ -1,19 +1,22 @@
 """What a search request asks for: its graph and its filter, read, measured and looked up."""
 
+import json
 from collections.abc import Iterator, Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from model.errors import GraphError, Problem, QueryTextError
-from model.formats import read_graph, write_graph
+from model.formats import GraphFormat, read_graph, write_graph
+from model.graph_reader import GraphLimits
 from model.query_language import Clause, parse_query
 from model.resolution import NameResolver
 from model.scene_graph import SceneGraph
-from service.catalogue import Catalogue
-from service.errors import NotFoundError, RequestInvalidError
-from service.filters import MAX_CONDITIONS, Condition, Filter, select
-from service.index.versions import IndexVersion
+from service.errors import NotFoundError, RequestInvalidError, SubstitutionError
+from service.filters import MAX_CONDITIONS, Condition, Filter, resolve
+from service.index.snapshot import Snapshot
+from service.rerank import RERANK_WINDOW
 from service.schemas import FilterCondition, SearchFilter, SearchRequest
-from service.search import SearchQuery, read_query_graph
+from service.search import SearchQuery, unknown
 from service.settings import Settings
 
 MAX_EXPLAINED: Final = 100
@@ -23,30 +26,51 @@ MAX_BATCH_EXPLAINED: Final = 1000
 """The same for all searches of a batch together."""
 
 
-def interpret(body: SearchRequest, version: IndexVersion, catalogue: Catalogue, limits: Settings) -> SearchQuery:
+def interpret(body: SearchRequest, snapshot: Snapshot, limits: Settings) -> SearchQuery:
     """The search that a request describes.
 
     Raises:
         RequestInvalidError: a field has an impossible value or is too large.
+        SubstitutionError: the search is strict, and names are not in the vocabulary.
         GraphError: the graph is not valid or too large.
         NotFoundError: there is no such image.
-        IndexVersionError: there is a filter, and the index version is too old for filters.
     """
     _check_page(body, limits)
-    resolver = version.checkpoint.resolver
-    graph, excluded = _graph(body, catalogue, resolver, limits)
-    selection = None
+    resolver = snapshot.version.checkpoint.resolver
+    graph, excluded = _graph(body, snapshot, limits)
+    resolved = resolver.resolve(graph)
+    substitutions = [replace(item, pointer=f"/graph{item.pointer}") for item in resolved.substitutions]
+    wanted, rows = None, None
     if body.filter is not None or excluded:
         wanted = _filter(body.filter or SearchFilter(), excluded, limits)
-        selection = select(version.require_filters(), wanted, resolver)
+        in_numbers = resolve(wanted, snapshot.overlay.filters.names, resolver)
+        rows = snapshot.rows(in_numbers)
+        substitutions += [replace(item, pointer=f"/filter{item.pointer}") for item in in_numbers.substitutions]
+    if body.strict and substitutions:
+        raise SubstitutionError(*(Problem(item.pointer, unknown(item)) for item in substitutions))
     return SearchQuery(
+        snapshot=snapshot,
         graph=graph,
-        limit=body.limit,
-        offset=body.offset,
+        resolved=resolved,
+        limit=body.limit if body.rerank is None else RERANK_WINDOW,
+        offset=body.offset if body.rerank is None else 0,
         min_score=body.min_score,
-        strict=body.strict,
-        selection=selection,
+        filter=wanted,
+        rows=rows,
+        substitutions=tuple(substitutions),
     )
+
+
+def read_query_graph(document: dict[str, Any], format: GraphFormat | None, limits: Settings) -> SceneGraph:  # noqa: A002
+    """The scene graph of a request.
+
+    Raises:
+        GraphError: it is not valid, or larger than the settings allow.
+    """
+    size = GraphLimits(
+        objects=limits.max_objects, relationships=limits.max_relationships, text_length=limits.max_name_length
+    )
+    return read_graph(document, format, size)
 
 
 def check_batch(bodies: Sequence[SearchRequest], limits: Settings) -> None:
@@ -56,7 +80,9 @@ def check_batch(bodies: Sequence[SearchRequest], limits: Settings) -> None:
         RequestInvalidError: they do.
     """
     asked = sum(body.limit for body in bodies)
-    explained = sum(body.limit for body in bodies if body.explain)
+    explained = sum(
+        body.limit if body.rerank is None else RERANK_WINDOW for body in bodies if body.explain or body.rerank
+    )
     for what, count, most in (("results", asked, limits.max_window), ("explanations", explained, MAX_BATCH_EXPLAINED)):
         if count > most:
             message = f"the searches of a batch may ask for {most} {what} together, these ask for {count}; split it"
@@ -68,14 +94,15 @@ def _check_page(body: SearchRequest, limits: Settings) -> None:
         raise RequestInvalidError(Problem("/limit", f"limit is at most {limits.max_limit}; ask for pages"))
     if body.explain and body.limit > MAX_EXPLAINED:
         raise RequestInvalidError(Problem("/limit", f"with explain, limit is at most {MAX_EXPLAINED}; ask for pages"))
+    if body.rerank is not None and body.offset + body.limit > RERANK_WINDOW:
+        message = f"with rerank, offset + limit is at most {RERANK_WINDOW}; ask for a smaller part"
+        raise RequestInvalidError(Problem("/offset", message))
     if body.offset + body.limit > limits.max_window:
         message = f"offset + limit is at most {limits.max_window}; ask for a smaller part, or a higher min_score"
         raise RequestInvalidError(Problem("/offset", message))
 
 
-def _graph(
-    body: SearchRequest, catalogue: Catalogue, resolver: NameResolver, limits: Settings
-) -> tuple[SceneGraph, tuple[Condition, ...]]:
+def _graph(body: SearchRequest, snapshot: Snapshot, limits: Settings) -> tuple[SceneGraph, tuple[Condition, ...]]:
     """The scene asked for, from the one field that tells it, and what its text excludes."""
     given = [field for field in ("graph", "image_id", "text") if getattr(body, field) is not None]
     if len(given) != 1:
@@ -86,12 +113,12 @@ def _graph(
     if body.format is not None:
         raise RequestInvalidError(Problem("/format", "format goes with graph only; remove it"))
     if body.text is not None:
-        return _read_text(body.text, resolver, limits)
+        return _read_text(body.text, snapshot.version.checkpoint.resolver, limits)
     assert body.image_id is not None
-    image = None if "\0" in body.image_id else catalogue.get(body.image_id)  # which databases refuse
-    if image is None:
-        raise NotFoundError(f"there is no image {body.image_id!r} in the catalogue")
-    return read_graph(image.graph, "native"), ()
+    row = snapshot.find(body.image_id)
+    if row is None:
+        raise NotFoundError(f"there is no image {body.image_id!r} in the index")
+    return read_graph(json.loads(snapshot.image(row).graph), "native"), ()
 
 
 def _read_text(text: str, resolver: NameResolver, limits: Settings) -> tuple[SceneGraph, tuple[Condition, ...]]:

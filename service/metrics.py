@@ -1,6 +1,6 @@
 """What Prometheus is told at GET /metrics. No label has a value that a stranger could choose."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from service.admission import Admission
 from service.engine import Engine
 from service.search import SearchAnswer
+from service.worker import MAX_BATCH
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -36,13 +37,19 @@ class Metrics:
         )
         self._stage_seconds = Histogram(
             "scenerank_search_stage_seconds",
-            "Stages of a search: queue, encode, search; total is from the queue to the ranking.",
+            "Stages of a search: queue, then encode and search of its batch; total is from the queue to the ranking.",
             ("stage",),
             buckets=_SECONDS,
             registry=self.registry,
         )
         self._warnings = Counter(
-            "scenerank_warnings", "Names of queries taken for others, by code.", ("code",), registry=self.registry
+            "scenerank_warnings", "Warnings in answers, by code.", ("code",), registry=self.registry
+        )
+        self._batch_sizes = Histogram(
+            "scenerank_batch_size",
+            "Searches that were encoded and looked up together.",
+            buckets=[size for size in (1, 2, 4, 8, 16, 32) if size < MAX_BATCH] + [MAX_BATCH],
+            registry=self.registry,
         )
         self._rejected = Counter(
             "scenerank_rejected", "Requests that were not served, by reason.", ("reason",), registry=self.registry
@@ -69,21 +76,25 @@ class Metrics:
         if status in _REJECTED and (status != 503 or route == "-"):
             self._rejected.labels(_REJECTED[status]).inc()
 
-    def count_work(self, outcome: object, waited: float, seconds: float) -> None:
-        """Count what the engine has done.
+    def count_batch(self, answer: SearchAnswer, waited: Sequence[float], seconds: float) -> None:
+        """Count searches that the engine has done together.
 
         Args:
-            outcome: what it gave; only searches are counted.
-            waited: how long it had to wait before. Units: seconds.
-            seconds: how long it took in all. Units: seconds.
+            answer: one of its answers.
+            waited: how long each search had to wait before. Units: seconds.
+            seconds: how long they took. Units: seconds.
         """
-        if isinstance(outcome, SearchAnswer):
-            self._stage_seconds.labels("queue").observe(waited)
-            self._stage_seconds.labels("encode").observe(outcome.encode_ms / 1000)
-            self._stage_seconds.labels("search").observe(outcome.search_ms / 1000)
-            self._stage_seconds.labels("total").observe(seconds)
-            for item in outcome.substitutions:
-                self._warnings.labels(item.how).inc()
+        self._batch_sizes.observe(len(waited))
+        for queued in waited:
+            self._stage_seconds.labels("queue").observe(queued)
+            self._stage_seconds.labels("encode").observe(answer.encode_ms / 1000)
+            self._stage_seconds.labels("search").observe(answer.search_ms / 1000)
+            self._stage_seconds.labels("total").observe(queued + seconds)
+
+    def count_warnings(self, codes: Iterable[str]) -> None:
+        """Count the warnings of an answer."""
+        for code in codes:
+            self._warnings.labels(code).inc()
 
     def render(self) -> bytes:
         """All figures in Prometheus's text format."""
@@ -104,9 +115,16 @@ class _State(Collector):
         yield GaugeMetricFamily(
             "scenerank_queue_limit", "Searches that may be at once.", value=self._admission.max_queue
         )
-        version = self._engine.version
-        if version is None:
+        snapshot = self._engine.snapshot
+        if snapshot is None:
             return
-        info = {"version": version.manifest.version, "model": version.manifest.model_digest}
+        manifest = snapshot.version.manifest
+        info = {"version": manifest.version, "model": manifest.model_digest}
         yield InfoMetricFamily("scenerank_index", "The index version in use.", value=info)
-        yield GaugeMetricFamily("scenerank_index_images", "Images in it.", value=version.manifest.count)
+        yield GaugeMetricFamily("scenerank_index_images", "Images that can be found.", value=snapshot.count)
+        yield GaugeMetricFamily(
+            "scenerank_index_changed", "Of these, changed since the version was made.", value=len(snapshot.overlay.ids)
+        )
+        yield GaugeMetricFamily(
+            "scenerank_catalogue_revision", "Of the catalogue that is searched.", value=snapshot.revision
+        )

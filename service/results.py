@@ -1,48 +1,50 @@
-"""The results of a page: what the index found, with what the catalogue knows of it."""
+"""The results of a page: what was found, with what is known of it."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from model.formats import read_graph
 from model.scene_graph import Relationship, SceneGraph
-from service.catalogue import Catalogue
 from service.explain import Explainer, Explanation
-from service.schemas import MatchedObject, Result, ResultExplanation, Triple
-from service.search import SearchAnswer
+from service.rerank import rerank
+from service.schemas import MatchedObject, Result, ResultExplanation, SearchRequest, Triple
+from service.search import SearchAnswer, SearchQuery
 
 
-def results_of(
-    answer: SearchAnswer, *, offset: int, with_graph: bool, explainer: Explainer | None, catalogue: Catalogue
-) -> list[Result]:
-    """The hits of a page; an image that has left the catalogue since has neither url nor graph nor explanation.
+def results_of(query: SearchQuery, answer: SearchAnswer, body: SearchRequest) -> list[Result]:
+    """The hits of a page, with all that the request asks for.
 
     Args:
-        answer: the page.
-        offset: how many images come before it.
-        with_graph: give the images' graphs.
-        explainer: explains each image to the query; None for no explanations.
-        catalogue: where the rest is known.
+        query: what was searched, in the snapshot that the answer's rows belong to.
+        answer: the page; with `rerank` the best images from the first on, of which the page is then cut.
+        body: the request.
     """
-    hits = enumerate(zip(answer.image_ids, answer.scores, strict=True), offset + 1)
-    if not with_graph and explainer is None:
-        urls = catalogue.urls(answer.image_ids)
-        return [
-            Result(rank=rank, image_id=image_id, score=score, url=urls.get(image_id))
-            for rank, (image_id, score) in hits
-        ]
-    images = catalogue.get_many(answer.image_ids)
+    snapshot = query.snapshot
+    images = [snapshot.image(row) for row in answer.rows]
+    explanations: Sequence[Explanation | None] = [None] * len(images)
+    ranking = list(enumerate(answer.scores))
+    if body.explain or body.rerank is not None:
+        explainer = Explainer(query.graph, snapshot.version.checkpoint.resolver)
+        found = [explainer.explain(read_graph(json.loads(image.graph), "native")) for image in images]
+        explanations = found
+        if body.rerank is not None:
+            ranking = rerank(snapshot, answer.rows, answer.scores, found)[body.offset : body.offset + body.limit]
     results = []
-    for rank, (image_id, score) in hits:
-        image = images.get(image_id)
+    for rank, (place, score) in enumerate(ranking, body.offset + 1):
+        image, explanation = images[place], explanations[place]
+        known = json.loads(image.fields)
         # What was not asked for is not set, and so not sent.
-        fields: dict[str, Any] = {"url": image.url if image else None}
-        if with_graph:
-            fields["graph"] = image.graph if image else None
-        if explainer is not None:
-            fields["explanation"] = (
-                _explanation(explainer.query, explainer.explain(read_graph(image.graph, "native"))) if image else None
-            )
-        results.append(Result(rank=rank, image_id=image_id, score=score, **fields))
+        fields: dict[str, Any] = {"url": known["url"]}
+        if body.rerank is not None:
+            fields["embedding_score"] = answer.scores[place]
+        if body.with_metadata:
+            fields["metadata"] = known["metadata"]
+        if body.with_graph:
+            fields["graph"] = json.loads(image.graph)
+        if body.explain and explanation is not None:
+            fields["explanation"] = _explanation(query.graph, explanation)
+        results.append(Result(rank=rank, image_id=image.image_id, score=score, **fields))
     return results
 
 

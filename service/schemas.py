@@ -114,6 +114,7 @@ class SearchRequest(_Request):
     )
     strict: bool = Field(default=False, description="Answer 422 instead of taking unknown names for near ones.")
     with_graph: bool = Field(default=False, description="Give each result's scene graph.")
+    with_metadata: bool = Field(default=False, description="Give each result's metadata.")
     filter: SearchFilter | None = Field(
         default=None,
         description="Rank only the images that meet this; `total` and pages are exact. Names are taken as in graphs.",
@@ -123,6 +124,12 @@ class SearchRequest(_Request):
         default=False,
         description="Give for each result what of the query it has, what it lacks, and which of its objects stands "
         "for which of the query's; `limit` is then at most 100.",
+    )
+    rerank: Literal["triples"] | None = Field(
+        default=None,
+        description="`triples`: order the best 200 anew, by half their score and half the share of the query's "
+        "relationships and objects that the image really has; `offset + limit` is then at most 200. `min_score` and "
+        "`total` go by the score before.",
     )
 
 
@@ -157,16 +164,20 @@ class ResultExplanation(_Response):
 
 
 class Result(_Response):
-    """An image found. `score` is the inner product of unit vectors, -1..1, rounded to six decimals."""
+    """An image found.
+
+    `score` is the inner product of unit vectors, -1..1, rounded to six decimals; with `rerank` half of that and half
+    the share of the query that the image has.
+    """
 
     rank: int = Field(description="1 is the best of all pages.")
     image_id: str
     score: float
     url: str | None
+    embedding_score: float | None = Field(default=None, description="The score before `rerank`.")
+    metadata: dict[str, Any] | None = Field(default=None, description="Only with `with_metadata`.")
     graph: dict[str, Any] | None = Field(default=None, description="Only with `with_graph`.")
-    explanation: ResultExplanation | None = Field(
-        default=None, description="Only with `explain`; null if the image has left the catalogue meanwhile."
-    )
+    explanation: ResultExplanation | None = Field(default=None, description="Only with `explain`.")
 
 
 class SearchWarning(_Response):
@@ -196,7 +207,10 @@ class SearchResponse(_Response):
     total: int = Field(
         description="Images in the ranking over all pages: those with at least `min_score` that meet `filter`."
     )
-    index_version: str
+    index_version: str = Field(
+        description="The state that was searched: a version, and after a `+` the catalogue's revision if something has "
+        "changed since the version was made."
+    )
     model_version: str = Field(description="Digest of the model.")
     took_ms: Took
     warnings: list[SearchWarning]
@@ -294,10 +308,58 @@ class IndexResponse(_Response):
     version: str
     model_version: str
     dimension: int
-    count: int = Field(description="Images in the index.")
+    count: int = Field(description="Images that can be found.")
+    changed: int = Field(description="Of these, images added or changed since the version was made.")
+    removed: int = Field(description="Images of the version that have changed or left since.")
     metric: str
     created_at: datetime
-    catalogue_count: int = Field(description="Images in the catalogue; a difference means that a reindex is due.")
+    catalogue_count: int = Field(description="Images in the catalogue; the same as `count` within a second.")
+
+
+class IndexVersionResponse(_Response):
+    """An index version; what a damaged one is cannot be told."""
+
+    version: str
+    usable: bool = Field(description="False if its manifest is damaged or of another release.")
+    in_use: bool
+    model_version: str | None = None
+    dimension: int | None = None
+    count: int | None = Field(default=None, description="Images in it, without changes since it was made.")
+    created_at: datetime | None = None
+
+
+class IndexVersionsResponse(_Response):
+    """The index versions there are, newest first."""
+
+    versions: list[IndexVersionResponse]
+
+
+class RollbackRequest(_Request):
+    """Which index version to go back to."""
+
+    version: str | None = Field(
+        default=None,
+        pattern=r"^[0-9]{8}T[0-9]{12}Z-[0-9a-f]{8}$",
+        description="One of GET /index/versions. Default: the newest usable one older than the one in use.",
+        examples=["20261124T174501123456Z-0a1b2c3d"],
+    )
+
+
+class VocabularyName(_Response):
+    """A name of an object, a predicate or an attribute."""
+
+    name: str
+    images: int = Field(description="How many images have it.")
+    known: bool = Field(description="Whether the model knows it; another is taken for the nearest that it knows.")
+
+
+class VocabularyResponse(_Response):
+    """Names that begin as was asked for."""
+
+    kind: Literal["object", "predicate", "attribute"]
+    prefix: str
+    names: list[VocabularyName]
+    total: int = Field(description="How many there are in all.")
 
 
 class Health(_Response):

@@ -1,115 +1,100 @@
-"""From a query graph to a page of images: resolve the names, encode, look up, say what was taken for what."""
+"""From query graphs to ranked images: encode together, look up together."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 from model.batch import PackedGraphs
-from model.errors import Problem
-from model.formats import GraphFormat, read_graph
-from model.graph_reader import GraphLimits
 from model.inference import embed
-from model.resolution import Substitution
+from model.resolution import ResolvedGraph, Substitution
 from model.scene_graph import SceneGraph
-from service.errors import SubstitutionError
-from service.filters import Selection
-from service.index.versions import IndexVersion
-from service.settings import Settings
+from service.filters import Filter
+from service.index.snapshot import Snapshot
+from service.index.vector_index import Lookup, Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchQuery:
-    """A search.
+    """A search, read and looked up in one state of the catalogue.
 
     Args:
+        snapshot: that state.
         graph: the scene, or a part of one.
+        resolved: the graph by the snapshot's vocabulary.
         limit, offset: which page of the ranking.
         min_score: leave out images with a lower score.
-        strict: refuse names that are not in the vocabulary as they stand.
-        selection: what a filter leaves of the index version that is searched; None without one.
+        filter: which images may be in the ranking; None for all.
+        rows: those that the filter allows, rising; None for all. Shape (allowed,).
+        substitutions: names that were not taken as they stand; their pointers start with /graph or /filter.
     """
 
+    snapshot: Snapshot
     graph: SceneGraph
+    resolved: ResolvedGraph
     limit: int
     offset: int
     min_score: float | None
-    strict: bool
-    selection: Selection | None = None
+    filter: Filter | None = None
+    rows: Rows | None = None
+    substitutions: tuple[Substitution, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchAnswer:
-    """A page of images, best first, and the index version that it comes from.
+    """A page of the ranking, best first, as rows of the query's snapshot.
 
-    The pointers of substitutions start with /graph or /filter.
-
-    Units: encode_ms and search_ms in milliseconds.
+    Args:
+        rows, scores: the page.
+        total: images in the whole ranking.
+        encode_ms, search_ms: how long the searches took that were done together. Units: milliseconds.
     """
 
-    image_ids: list[str]
+    rows: list[int]
     scores: list[float]
     total: int
-    version: IndexVersion
-    substitutions: tuple[Substitution, ...]
     encode_ms: float
     search_ms: float
 
 
-def read_query_graph(document: dict[str, Any], format: GraphFormat | None, limits: Settings) -> SceneGraph:  # noqa: A002
-    """The scene graph of a request.
+def search(queries: Sequence[SearchQuery]) -> list[SearchAnswer]:
+    """The images whose graphs are most like the queries', by inner product of unit vectors.
 
-    Raises:
-        GraphError: it is not valid, or larger than the settings allow.
-    """
-    size = GraphLimits(
-        objects=limits.max_objects, relationships=limits.max_relationships, text_length=limits.max_name_length
-    )
-    return read_graph(document, format, size)
-
-
-def search(version: IndexVersion, query: SearchQuery) -> SearchAnswer:
-    """The images whose graphs are most like the query's, by inner product of unit vectors.
-
-    Raises:
-        SubstitutionError: the search is strict, and names are not in the vocabulary.
+    Args:
+        queries: all in the same snapshot.
     """
     started = perf_counter()
-    resolved = version.checkpoint.resolver.resolve(query.graph)
-    substitutions = [replace(item, pointer=f"/graph{item.pointer}") for item in resolved.substitutions]
-    if query.selection is not None:
-        substitutions += [replace(item, pointer=f"/filter{item.pointer}") for item in query.selection.substitutions]
-    if query.strict and substitutions:
-        raise SubstitutionError(*(Problem(item.pointer, _unknown(item)) for item in substitutions))
-    vector = embed(version.checkpoint.encoder, PackedGraphs.pack([resolved]))[0]
+    snapshot = queries[0].snapshot
+    vectors = embed(snapshot.version.encoder, PackedGraphs.pack(query.resolved for query in queries))
     encoded = perf_counter()
-    hits = version.index.search(
-        vector,
-        limit=query.limit,
-        offset=query.offset,
-        min_score=query.min_score,
-        allowed=None if query.selection is None else query.selection.rows,
+    hits = snapshot.search(
+        [
+            Lookup(query=vector, wanted=query.offset + query.limit, min_score=query.min_score, allowed=query.rows)
+            for query, vector in zip(queries, vectors, strict=True)
+        ]
     )
-    return SearchAnswer(
-        image_ids=[version.ids[row] for row in hits.rows],
-        scores=hits.scores.tolist(),
-        total=hits.total,
-        version=version,
-        substitutions=tuple(substitutions),
-        encode_ms=(encoded - started) * 1000,
-        search_ms=(perf_counter() - encoded) * 1000,
-    )
+    ended = perf_counter()
+    return [
+        SearchAnswer(
+            rows=found.rows[query.offset :].tolist(),
+            scores=found.scores[query.offset :].tolist(),
+            total=found.total,
+            encode_ms=(encoded - started) * 1000,
+            search_ms=(ended - encoded) * 1000,
+        )
+        for query, found in zip(queries, hits, strict=True)
+    ]
 
 
 def describe(substitution: Substitution) -> str:
     """What a word was taken for, and why."""
     if substitution.taken_for is None:
         if substitution.pointer.startswith("/filter"):
-            return f"{_unknown(substitution)}; no image has it"
-        return f"{_unknown(substitution)}; it is taken for an unknown thing"
-    return f"{_unknown(substitution)}, which it is taken for"
+            return f"{unknown(substitution)}; no image has it"
+        return f"{unknown(substitution)}; it is taken for an unknown thing"
+    return f"{unknown(substitution)}, which it is taken for"
 
 
-def _unknown(substitution: Substitution) -> str:
+def unknown(substitution: Substitution) -> str:
     """Why a word is not known as it stands."""
     word, taken_for = repr(substitution.word), repr(substitution.taken_for)
     if substitution.taken_for is None:

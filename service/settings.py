@@ -36,7 +36,7 @@ class Settings(BaseSettings):
         log_format: `text` for lines, `json` for one JSON object a line.
         job_timeout: a job whose process has not reported for so long is taken for dead. Units: seconds.
         index_versions_kept: how many index versions stay on the disk, to go back to; the one in use always does.
-        index_poll_interval: how often a process looks for a new index version. Units: seconds.
+        index_poll_interval: how often a process looks for a new index version and for changed images. Units: seconds.
     """
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_ignore_empty=True, frozen=True)
@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     log_format: LogFormat = "text"
     job_timeout: float = Field(default=30.0, gt=0)
     index_versions_kept: int = Field(default=3, ge=1)
-    index_poll_interval: float = Field(default=0.5, gt=0)
+    index_poll_interval: float = Field(default=0.25, gt=0)
 
     @field_validator("admin_keys", "search_keys", mode="before")
     @classmethod

@@ -12,12 +12,16 @@ import torch
 from model.batch import PackedGraphs
 from model.checkpoint import DOCUMENT, Checkpoint, find_checkpoint, load_checkpoint
 from model.errors import CheckpointError
-from model.inference import embed
+from model.formats import read_graph
+from model.inference import embed, prepare_for_inference
 from model.scene_graph import SceneGraph
 from service.catalogue import Catalogue
 from service.errors import ReindexError
 from service.index.postings import DIRECTORY as FILTERS
 from service.index.postings import FilterIndexBuilder, save_filter_index
+from service.index.records import DIRECTORY as RECORDS
+from service.index.records import RecordWriter
+from service.index.vector_index import Lookup
 from service.index.versions import IndexManifest, IndexStore, IndexVersion, open_version, seal_version
 
 CANARIES: Final = 64
@@ -47,15 +51,16 @@ def build_index(
     """
     with store.stage() as directory:
         model = _copy_checkpoint(find_checkpoint(checkpoint), directory / "model")
-        total = catalogue.count()
-        canaries = _encode(catalogue, model, directory, total, progress)
-        manifest = seal_version(
-            directory, checkpoint=model, count=len(json.loads((directory / "ids.json").read_text()))
-        )
+        # Before the first image is read: what changes later is looked for again by whoever uses the version.
+        revision = catalogue.revision()
+        count, canaries = _encode(catalogue, model, directory, progress)
+        manifest = seal_version(directory, checkpoint=model, count=count, catalogue_revision=revision)
         check_canaries(open_version(directory), canaries)
         confirm(directory.name)
         store.publish(directory)
     store.prune()
+    kept = [kept.catalogue_revision for kept in store.manifests().values() if kept is not None]
+    catalogue.prune_removed(min(kept))
     return manifest
 
 
@@ -77,8 +82,8 @@ def check_canaries(version: IndexVersion, canaries: dict[str, SceneGraph]) -> No
 
 def _check_canary(version: IndexVersion, image_id: str, row: int, graph: SceneGraph) -> None:
     resolved = version.checkpoint.resolver.resolve(graph)
-    vector = embed(version.checkpoint.encoder, PackedGraphs.pack([resolved]))[0]
-    top = float(version.index.search(vector, limit=1).scores[0])
+    vector = embed(version.encoder, PackedGraphs.pack([resolved]))[0]
+    top = float(version.index.search([Lookup(query=vector, wanted=1)])[0].scores[0])
     own = float(version.index.scores(vector, np.array([row]))[0])
     if not (own >= top - CANARY_TOLERANCE and own >= 1 - 10 * CANARY_TOLERANCE):
         raise ReindexError(
@@ -88,25 +93,34 @@ def _check_canary(version: IndexVersion, image_id: str, row: int, graph: SceneGr
 
 
 def _encode(
-    catalogue: Catalogue, model: Checkpoint, directory: Path, total: int, progress: Progress
-) -> dict[str, SceneGraph]:
-    """Write vectors.npy, ids.json and filters/; returns some images, evenly spread, to test the index with."""
+    catalogue: Catalogue, model: Checkpoint, directory: Path, progress: Progress
+) -> tuple[int, dict[str, SceneGraph]]:
+    """Write vectors.npy, ids.json, filters/ and records/.
+
+    Returns:
+        How many images there are, and some of them, evenly spread, to test the index with.
+    """
+    total = catalogue.count()
     dimension = model.encoder.config.dimension
+    encoder = prepare_for_inference(model.encoder)
     ids: list[str] = []
     canaries: dict[str, SceneGraph] = {}
     filters = FilterIndexBuilder(model.resolver)
     every = -(-total // CANARIES) or 1
-    with (directory / "vectors.npy").open("wb") as file:
+    with RecordWriter(directory / RECORDS) as records, (directory / "vectors.npy").open("wb") as file:
         _write_header(file, 0, dimension)
         start = file.tell()
-        for chunk in catalogue.graphs():
-            vectors = embed(model.encoder, PackedGraphs.pack(model.resolver.resolve(graph) for _, graph in chunk))
+        for images in catalogue.stream():
+            chunk = {image.image_id: read_graph(json.loads(image.graph), "native") for image in images}
+            vectors = embed(encoder, PackedGraphs.pack(map(model.resolver.resolve, chunk.values())))
             if not np.isfinite(vectors).all():
                 raise ReindexError("the encoder gives vectors that are not finite; use another checkpoint")
             file.write(np.ascontiguousarray(vectors, np.float32).tobytes())
-            canaries |= {image_id: graph for row, (image_id, graph) in enumerate(chunk, len(ids)) if row % every == 0}
-            filters.add([graph for _, graph in chunk])
-            ids += [image_id for image_id, _ in chunk]
+            numbered = enumerate(chunk.items(), len(ids))
+            canaries |= {image_id: graph for row, (image_id, graph) in numbered if row % every == 0}
+            filters.add(list(chunk.values()))
+            records.add(images)
+            ids += chunk
             progress(len(ids), max(total, len(ids)))
         if not ids:
             raise ReindexError("the catalogue is empty; fill it with `scenerank import GRAPHS`, then ask again")
@@ -116,7 +130,7 @@ def _encode(
         assert file.tell() == start, "the header must not change its size"
     (directory / "ids.json").write_text(json.dumps(ids))
     save_filter_index(directory / FILTERS, filters.build())
-    return canaries
+    return len(ids), canaries
 
 
 def _write_header(file: IO[bytes], rows: int, dimension: int) -> None:

@@ -12,7 +12,7 @@ mapped, not read: a lookup touches what it needs.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -105,11 +105,16 @@ class FilterIndex:
 
 
 class FilterIndexBuilder:
-    """Collects a filter index, image by image in the order of rows."""
+    """Collects a filter index, image by image in the order of rows.
 
-    def __init__(self, resolver: NameResolver) -> None:
+    Args:
+        resolver: of the model.
+        names: numbers that names have already, to which new ones are added.
+    """
+
+    def __init__(self, resolver: NameResolver, names: Mapping[str, Mapping[str, int]] | None = None) -> None:
         self._resolver = resolver
-        self._numbers: dict[str, dict[str, int]] = {kind: {NAMELESS: 0} for kind in _NAMES}
+        self._numbers = {kind: {NAMELESS: 0} if names is None else dict(names[kind]) for kind in _NAMES}
         self._entries: dict[str, list[Numbers]] = {
             kind: [np.empty((size, 0), np.int32)] for kind, size in KINDS.items()
         }
@@ -129,13 +134,24 @@ class FilterIndexBuilder:
             self._rows[kind].append(np.array(rows[kind], np.int32))
         self._images += len(graphs)
 
-    def build(self) -> FilterIndex:
-        """The index of all images added."""
-        postings = {
-            kind: Postings.of(np.concatenate(self._entries[kind], axis=1), np.concatenate(self._rows[kind]))
-            for kind in KINDS
-        }
-        return FilterIndex(self._images, self._numbers, postings)
+    def build(self, rows: Numbers | None = None) -> FilterIndex:
+        """The index of the images added.
+
+        Args:
+            rows: the row that each of them gets, -1 for those to be left out; by default the order they came in.
+                Shape (added,).
+        """
+        if rows is None:
+            rows = np.arange(self._images, dtype=np.int32)
+        postings = {}
+        for kind in KINDS:
+            # What has been joined once need not be joined again.
+            self._entries[kind] = [np.concatenate(self._entries[kind], axis=1)]
+            self._rows[kind] = [np.concatenate(self._rows[kind])]
+            row = rows[self._rows[kind][0]]
+            postings[kind] = Postings.of(self._entries[kind][0][:, row >= 0], row[row >= 0])
+        names = {kind: dict(numbers) for kind, numbers in self._numbers.items()}
+        return FilterIndex(int((rows >= 0).sum()), names, postings)
 
     def _entries_of(self, graph: SceneGraph) -> dict[str, set[tuple[int, ...]]]:
         objects, predicates = self._resolver.objects, self._resolver.predicates

@@ -2,10 +2,12 @@
 
     index/current                 which version is in use: {"format_version": 1, "version": "..."}
     index/versions/<version>/     manifest.json, vectors.npy (float32, N x D), ids.json, model/ (a checkpoint),
-                                  filters/ (see index/postings.py; versions made by earlier releases have none)
+                                  filters/ (see index/postings.py), records/ (see index/records.py)
+    index/lock                    held by who changes `current` or removes versions
     index/staging/<version>/      being built; moved to versions/ by one rename when complete
 
-A version holds the model that it was built with, so the two cannot come apart.
+A version holds the model that it was built with, so the two cannot come apart, and all that a search needs to know of
+its images, so that a search is answered from one state of the catalogue and without the database.
 """
 
 import fcntl
@@ -29,12 +31,15 @@ import numpy as np
 from model.atomic import write_atomically
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import CheckpointError
+from model.inference import InferenceEncoder, prepare_for_inference
 from service.errors import IndexVersionError, RollbackError
 from service.index.postings import DIRECTORY as FILTERS
 from service.index.postings import FilterIndex, load_filter_index
+from service.index.records import DIRECTORY as RECORDS
+from service.index.records import Records
 from service.index.vector_index import VectorIndex
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 METRIC: Final = "inner_product"
 KEPT: Final = 3
 
@@ -45,9 +50,13 @@ _REMEDY: Final = "build a new one with `scenerank index build --checkpoint RUN`"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexManifest:
-    """What an index version is; `files` are the SHA-256 digests of its data files."""
+    """What an index version is; `files` are the SHA-256 digests of its data files.
+
+    All changes of the catalogue up to `catalogue_revision` are in it, and perhaps some later ones.
+    """
 
     version: str
+    catalogue_revision: int
     model_digest: str
     dimension: int
     count: int
@@ -61,26 +70,16 @@ class IndexManifest:
 class IndexVersion:
     """An index version in memory, with the model that queries it; row i of the index is image ids[i].
 
-    `filters` is None for a version that was made before there were any.
+    `encoder` is the form of the checkpoint's encoder that made the vectors, and makes those of queries.
     """
 
     manifest: IndexManifest
     checkpoint: Checkpoint
+    encoder: InferenceEncoder
     ids: list[str]
     index: VectorIndex
-    filters: FilterIndex | None = None
-
-    def require_filters(self) -> FilterIndex:
-        """What filters are answered from.
-
-        Raises:
-            IndexVersionError: this version has none.
-        """
-        if self.filters is None:
-            raise IndexVersionError(
-                "this index version was made by an earlier release and cannot filter; POST /reindex makes one that can"
-            )
-        return self.filters
+    filters: FilterIndex
+    records: Records
 
 
 class IndexStore:
@@ -215,11 +214,12 @@ class IndexStore:
                 shutil.rmtree(self._versions / name, ignore_errors=True)
 
 
-def seal_version(directory: Path, *, checkpoint: Checkpoint, count: int) -> IndexManifest:
+def seal_version(directory: Path, *, checkpoint: Checkpoint, count: int, catalogue_revision: int) -> IndexManifest:
     """Write the manifest of a version whose data files are complete, and see all of it onto the disk."""
     paths = sorted(path for path in directory.rglob("*") if path.is_file())
     manifest = IndexManifest(
         version=directory.name,
+        catalogue_revision=catalogue_revision,
         model_digest=checkpoint.digest,
         dimension=checkpoint.encoder.config.dimension,
         count=count,
@@ -243,7 +243,10 @@ def read_manifest(directory: Path) -> IndexManifest:
         document: dict[str, Any] = json.loads(path.read_bytes())
         version = document["format_version"]
         if version != FORMAT_VERSION:
-            raise IndexVersionError(f"{path} has format version {version}, not {FORMAT_VERSION}; {_REMEDY}")
+            made_by = "an earlier" if isinstance(version, int) and version < FORMAT_VERSION else "another"
+            raise IndexVersionError(
+                f"{path} was made by {made_by} release: format version {version}, not {FORMAT_VERSION}; {_REMEDY}"
+            )
         return IndexManifest(**document)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IndexVersionError(f"{path} cannot be read ({error}); {_REMEDY}") from None
@@ -263,8 +266,8 @@ def open_version(directory: Path) -> IndexVersion:
         checkpoint = load_checkpoint(directory / "model")
         ids: list[str] = json.loads((directory / "ids.json").read_bytes())
         vectors = np.load(directory / "vectors.npy", mmap_mode="r", allow_pickle=False)
-        has_filters = any(name.startswith(f"{FILTERS}/") for name in manifest.files)
-        filters = load_filter_index(directory / FILTERS, manifest.count) if has_filters else None
+        filters = load_filter_index(directory / FILTERS, manifest.count)
+        records = Records(directory / RECORDS, ids)
     except (OSError, ValueError, KeyError, CheckpointError) as error:
         raise IndexVersionError(f"{directory} cannot be used ({error}); {_REMEDY}") from None
     dimension = checkpoint.encoder.config.dimension
@@ -280,7 +283,15 @@ def open_version(directory: Path) -> IndexVersion:
     for part, right in expected.items():
         if not right:
             raise IndexVersionError(f"{directory} is inconsistent: {part} does not match its manifest; {_REMEDY}")
-    return IndexVersion(manifest=manifest, checkpoint=checkpoint, ids=ids, index=VectorIndex(vectors), filters=filters)
+    return IndexVersion(
+        manifest=manifest,
+        checkpoint=checkpoint,
+        encoder=prepare_for_inference(checkpoint.encoder),
+        ids=ids,
+        index=VectorIndex(vectors),
+        filters=filters,
+        records=records,
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -13,7 +13,7 @@ from service.schemas import Health
 
 router = APIRouter(tags=["health"])
 
-_OUTDATED: Final = "the newest index version cannot be used, so an older one answers; the service's log tells why"
+_OUTDATED: Final = "the newest state cannot be used, so an older one answers; the service's log tells why"
 
 
 @router.head("/livez", include_in_schema=False)
@@ -37,10 +37,10 @@ def readyz(services: ServicesDep, admission: AdmissionDep) -> Health:
             connection.execute(text("SELECT 1"))
     except SQLAlchemyError:
         raise CatalogueError("the database does not answer; see SCENERANK_DATABASE_URL") from None
-    version = services.engine.require_version()
+    snapshot = services.engine.require_snapshot()
     # Anybody may ask, so what is wrong in detail, with its paths, stands in the log alone.
     problem = _OUTDATED if services.engine.problem is not None else None
-    return Health(status="ready", index_version=version.manifest.version, problem=problem)
+    return Health(status="ready", index_version=snapshot.name, problem=problem)
 
 
 @router.get(

@@ -1,9 +1,7 @@
-"""Reindexing, its jobs, and the index in use."""
+"""Reindexing."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Header, Response, status
 
@@ -11,9 +9,9 @@ from model.checkpoint import PRETRAINED, find_checkpoint
 from model.errors import CheckpointError, Problem
 from service.dependencies import ServicesDep, require_admin
 from service.errors import RequestInvalidError
-from service.jobs import JobRecord
 from service.reindex import choose_checkpoint
-from service.schemas import IndexResponse, JobProgress, JobResponse, ReindexRequest
+from service.routes.jobs import job_response
+from service.schemas import JobResponse, ReindexRequest
 from service.settings import Settings
 
 router = APIRouter(tags=["index"])
@@ -51,28 +49,7 @@ def reindex(
     if is_new:
         services.processes.start(job.id)
     response.headers["Location"] = f"/jobs/{job.id}"
-    return _job_response(job)
-
-
-@router.get("/jobs/{job_id}", summary="How far a job is")
-def get_job(job_id: UUID, services: ServicesDep) -> JobResponse:
-    """The job's state, progress and times, and why it failed if it did."""
-    return _job_response(services.jobs.get(str(job_id)))
-
-
-@router.get("/index", summary="The index version in use")
-def get_index(services: ServicesDep) -> IndexResponse:
-    """Which version searches are answered from, and how large it and the catalogue are."""
-    manifest = services.engine.require_version().manifest
-    return IndexResponse(
-        version=manifest.version,
-        model_version=manifest.model_digest,
-        dimension=manifest.dimension,
-        count=manifest.count,
-        metric=manifest.metric,
-        created_at=datetime.fromisoformat(manifest.created_at),
-        catalogue_count=services.catalogue.count(),
-    )
+    return job_response(job)
 
 
 def _named(body: ReindexRequest | None, settings: Settings) -> Path | None:
@@ -88,17 +65,3 @@ def _named(body: ReindexRequest | None, settings: Settings) -> Path | None:
             f"there is no checkpoint {body.checkpoint!r} in the service's DATA_DIR/checkpoints; put it there first"
         )
         raise RequestInvalidError(Problem("/checkpoint", message)) from None
-
-
-def _job_response(job: JobRecord) -> JobResponse:
-    return JobResponse(
-        id=job.id,
-        kind=job.kind,
-        state=job.state,
-        progress=JobProgress(done=job.done, total=job.total),
-        created_at=job.created_at,
-        started_at=job.started_at,
-        finished_at=job.finished_at,
-        index_version=job.index_version,
-        error=job.error,
-    )

@@ -1,5 +1,6 @@
 """Search by scene graph."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from time import perf_counter
@@ -13,15 +14,15 @@ from sqlalchemy.exc import OperationalError
 from model.errors import SceneRankError
 from model.formats import write_graph
 from model.graph_reader import MAX_PROBLEMS
-from model.scene_graph import SceneGraph
-from service.dependencies import Services, ServicesDep
+from service import tracing
+from service.dependencies import MetricsDep, Services, ServicesDep
 from service.errors import RequestInvalidError, problem_of
-from service.explain import Explainer
 from service.interpret import check_batch, interpret
 from service.invalid_fields import problem_of_field
+from service.metrics import Metrics
 from service.results import results_of
 from service.schemas import BatchRequest, BatchResponse, Problem, SearchRequest, SearchResponse, SearchWarning, Took
-from service.search import SearchAnswer, describe, search
+from service.search import SearchQuery, describe
 
 router = APIRouter(tags=["search"])
 
@@ -63,6 +64,9 @@ _EXAMPLES: Final[dict[str, Any]] = {
             "filter": {"must": [{"triple": ["man", "on", None]}], "must_not": [{"object": "car"}]},
         }
     },
+    "the best 200 ordered by what they really have": {
+        "value": {"text": "man riding horse; horse on beach", "rerank": "triples", "explain": True, "limit": 5}
+    },
     "one line of text": {"value": {"text": "man riding horse; horse on beach; not car", "limit": 3}},
     "sg2im form": {"value": {"graph": {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}}},
 }
@@ -81,38 +85,46 @@ _BATCH_EXAMPLES: Final[dict[str, Any]] = {
 
 @router.post("/search", summary="Images whose scene graphs are most like a graph", response_model_exclude_unset=True)
 async def post_search(
-    body: Annotated[SearchRequest, Body(openapi_examples=_EXAMPLES)], services: ServicesDep
+    body: Annotated[SearchRequest, Body(openapi_examples=_EXAMPLES)], services: ServicesDep, metrics: MetricsDep
 ) -> SearchResponse:
     """Ranks the indexed images by the inner product of unit vectors, -1..1; ties are broken by image id.
 
     Names that the model does not know are taken for the nearest known ones and told in `warnings`. Attributes are
     kept, but this version's model does not score them.
     """
-    return await _answer(body, services)
+    return await _answer(body, services, metrics)
 
 
 @router.post("/search/batch", summary="Several searches in one request", response_model_exclude_unset=True)
 async def post_batch(
-    body: Annotated[BatchRequest, Body(openapi_examples=_BATCH_EXAMPLES)], request: Request, services: ServicesDep
+    body: Annotated[BatchRequest, Body(openapi_examples=_BATCH_EXAMPLES)],
+    request: Request,
+    services: ServicesDep,
+    metrics: MetricsDep,
 ) -> BatchResponse:
     """Answers up to 100 searches, each in its place as POST /search would: an answer, or a problem document.
 
-    One that fails leaves the others alone. All are answered one after the other, so a large batch takes its time.
+    One that fails leaves the others alone. All are encoded and looked up together, which costs less than one by one.
     """
     queries = await run_in_threadpool(_read, body.queries)
     check_batch([query for query in queries if isinstance(query, SearchRequest)], services.settings)
-    answers: list[SearchResponse | Problem] = []
-    for query in queries:
-        try:
-            if isinstance(query, RequestInvalidError):
-                raise query
-            answers.append(await _answer(query, services))
-        except (SceneRankError, OperationalError) as error:
-            document = problem_of(error)
-            if document.kind.status == 500:
-                raise
-            answers.append(Problem(**document.to_json(request.url.path)))
+    # Together, so that they are encoded and looked up together.
+    answers = await asyncio.gather(*(_answer_or_problem(query, request, services, metrics) for query in queries))
     return BatchResponse(answers=answers)
+
+
+async def _answer_or_problem(
+    query: SearchRequest | RequestInvalidError, request: Request, services: Services, metrics: Metrics
+) -> SearchResponse | Problem:
+    try:
+        if isinstance(query, RequestInvalidError):
+            raise query
+        return await _answer(query, services, metrics)
+    except (SceneRankError, OperationalError) as error:
+        document = problem_of(error)
+        if document.kind.status == 500:
+            raise
+        return Problem(**document.to_json(request.url.path))
 
 
 def _read(queries: Sequence[object]) -> list[SearchRequest | RequestInvalidError]:
@@ -127,38 +139,34 @@ def _read_one(query: object) -> SearchRequest | RequestInvalidError:
         return RequestInvalidError(*map(problem_of_field, islice(error.errors(include_url=False), MAX_PROBLEMS + 1)))
 
 
-async def _answer(body: SearchRequest, services: Services) -> SearchResponse:
+async def _answer(body: SearchRequest, services: Services, metrics: Metrics) -> SearchResponse:
     started = perf_counter()
-    version = services.engine.require_version()
-    query = await run_in_threadpool(interpret, body, version, services.catalogue, services.settings)
-    answer = await services.engine.run(search, version, query)
-    results = await run_in_threadpool(
-        results_of,
-        answer,
-        offset=body.offset,
-        with_graph=body.with_graph,
-        explainer=Explainer(query.graph, version.checkpoint.resolver) if body.explain else None,
-        catalogue=services.catalogue,
-    )
-    fields = {} if query.selection is None else {"filter": query.selection.filter.to_json()}
+    snapshot = services.engine.require_snapshot()
+    query = await run_in_threadpool(interpret, body, snapshot, services.settings)
+    answer = await services.engine.search(query)
+    tracing.record(encode=answer.encode_ms, lookup=answer.search_ms)
+    results = await run_in_threadpool(results_of, query, answer, body)
+    warnings = list(_warnings(query))
+    metrics.count_warnings(warning.code for warning in warnings)
+    fields = {} if query.filter is None else {"filter": query.filter.to_json()}
     return SearchResponse(
         **fields,
         results=results,
         total=answer.total,
-        index_version=version.manifest.version,
-        model_version=version.manifest.model_digest,
+        index_version=snapshot.name,
+        model_version=snapshot.version.manifest.model_digest,
         took_ms=Took(
             encode=round(answer.encode_ms, 3),
             search=round(answer.search_ms, 3),
             total=round((perf_counter() - started) * 1000, 3),
         ),
-        warnings=list(_warnings(answer, query.graph)),
+        warnings=warnings,
         query=write_graph(query.graph),
     )
 
 
-def _warnings(answer: SearchAnswer, graph: SceneGraph) -> Iterator[SearchWarning]:
-    for item in answer.substitutions:
+def _warnings(query: SearchQuery) -> Iterator[SearchWarning]:
+    for item in query.substitutions:
         yield SearchWarning(
             pointer=item.pointer,
             code=item.how,
@@ -166,7 +174,7 @@ def _warnings(answer: SearchAnswer, graph: SceneGraph) -> Iterator[SearchWarning
             taken_for=item.taken_for,
             message=describe(item),
         )
-    for position, scene_object in enumerate(graph.objects):
+    for position, scene_object in enumerate(query.graph.objects):
         if scene_object.attributes:
             yield SearchWarning(
                 pointer=f"/graph/objects/{position}/attributes",

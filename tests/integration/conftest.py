@@ -19,11 +19,15 @@ import psycopg
 import pytest
 from sqlalchemy import select
 
+from model.scene_graph import SceneGraph
 from service.catalogue import Catalogue
 from service.database import open_database
-from service.index.versions import IndexManifest, IndexStore
+from service.index.live import Overlay
+from service.index.snapshot import Snapshot
+from service.index.versions import IndexManifest, IndexStore, IndexVersion
 from service.jobs import Jobs
 from service.reindex import run_reindex
+from service.search import SearchQuery
 from service.tables import Job
 from tests.conftest import skip_or_fail
 from tests.factories import make_checkpoint, make_records
@@ -230,6 +234,13 @@ def service(indexed_place: Place) -> Iterator[Service]:
 def empty_place(new_database: NewDatabase, tmp_path: Path) -> Place:
     """An empty catalogue and no index."""
     return Place(database_url=new_database(), data_dir=tmp_path / "data")
+
+
+def query_of(version: IndexVersion, graph: SceneGraph, *, limit: int, offset: int = 0) -> SearchQuery:
+    """A search in a version as it was built."""
+    snapshot = Snapshot(version=version, overlay=Overlay.empty(version), revision=version.manifest.catalogue_revision)
+    resolved = version.checkpoint.resolver.resolve(graph)
+    return SearchQuery(snapshot=snapshot, graph=graph, resolved=resolved, limit=limit, offset=offset, min_score=None)
 
 
 def until(condition: Callable[[], object], what: str, *, every: float = 0.05) -> None:

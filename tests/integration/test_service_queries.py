@@ -1,14 +1,12 @@
 """Reasons, filters, queries by example, batches, the query language and re-ranking, over HTTP."""
 
-import json
-import shutil
 from typing import Final
 
 import pytest
 
 from model.formats import write_graph
 from tests.factories import make_records
-from tests.integration.conftest import RECORDS, Place, Service, serving
+from tests.integration.conftest import RECORDS, Service
 from tests.integration.test_service_http import HORSE, RIDING, assert_problem
 
 GRAPHS: Final = {record.image_id: record.graph for record in make_records(RECORDS)}
@@ -63,22 +61,6 @@ def test_a_filter_decides_before_the_ranking(service: Service) -> None:
         ("/filter/must_not/1/object", "unknown", None),
     ]
     assert service.search(HORSE, filter={"must": [{"object": "xyzzy"}]}).json()["total"] == 0
-
-
-def test_a_version_without_a_filter_index_says_what_to_do(empty_place: Place) -> None:
-    empty_place.fill(20)
-    manifest = empty_place.build(empty_place.checkpoint("first"))
-    directory = empty_place.store.directory(manifest.version)
-    shutil.rmtree(directory / "filters")
-    document = json.loads((directory / "manifest.json").read_text())
-    document["files"] = {name: digest for name, digest in document["files"].items() if not name.startswith("filters/")}
-    (directory / "manifest.json").write_text(json.dumps(document))
-
-    with serving(empty_place) as service:
-        assert service.search(HORSE).json()["total"] == 20
-        answer = service.search(HORSE, filter={"must": [{"object": "man"}]})
-        assert_problem(answer, 503)
-        assert "POST /reindex" in answer.json()["detail"]
 
 
 def test_an_image_is_a_query_by_its_graph(service: Service) -> None:
@@ -151,3 +133,38 @@ def test_a_line_of_text_is_a_graph_and_a_filter(service: Service) -> None:
     both = {"text": text, "filter": {"must_not": [{"object": "dog"}]}}
     answer = service.client.post("/search", json=both).json()
     assert answer["filter"]["must_not"] == [{"object": "dog"}, *wanted["must_not"]]
+
+
+def test_rerank_puts_images_first_that_really_have_the_query(service: Service) -> None:
+    query = {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}
+    plain = service.search(query, limit=200, explain=False).json()
+    explained = [
+        result
+        for offset in (0, 100)
+        for result in service.search(query, limit=100, offset=offset, explain=True).json()["results"]
+    ]
+    share = {
+        result["image_id"]: (
+            len(result["explanation"]["matched"])
+            + sum(match is not None for match in result["explanation"]["objects"].values())
+        )
+        / 3
+        for result in explained
+    }
+    expected = sorted(
+        ((round(0.5 * result["score"] + 0.5 * share[result["image_id"]], 6), result) for result in plain["results"]),
+        key=lambda hit: (-hit[0], hit[1]["image_id"]),
+    )
+
+    answer = service.search(query, limit=20, offset=10, rerank="triples").json()
+
+    assert answer["total"] == plain["total"]
+    assert [result["rank"] for result in answer["results"]] == list(range(11, 31))
+    found = [(result["score"], result["image_id"], result["embedding_score"]) for result in answer["results"]]
+    assert found == [(score, result["image_id"], result["score"]) for score, result in expected[10:30]]
+    assert [result["image_id"] for result in answer["results"]] != [
+        result["image_id"] for result in plain["results"][10:30]
+    ]
+    refused = service.search(query, limit=20, offset=190, rerank="triples")
+    assert_problem(refused, 422)
+    assert refused.json()["errors"][0]["pointer"] == "/offset"

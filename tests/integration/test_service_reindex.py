@@ -14,10 +14,11 @@ from typing import Any, Final
 import pytest
 
 from service.index.versions import IndexStore, open_version
-from service.search import SearchQuery, read_query_graph, search
+from service.interpret import read_query_graph
+from service.search import search
 from service.settings import Settings
 from tests.factories import make_records, write_records
-from tests.integration.conftest import JOB_TIMEOUT, PATIENCE, Place, Service, serving, until
+from tests.integration.conftest import JOB_TIMEOUT, PATIENCE, Place, Service, query_of, serving, until
 
 GRAPH: Final[dict[str, Any]] = {"objects": ["man", "horse", None], "relationships": [[0, "riding", 1], [2, "on", 1]]}
 
@@ -78,12 +79,10 @@ def open_version_once(place: Place, name: str) -> dict[str, Any]:
     key = place.data_dir, name
     if key not in _expected:
         version = open_version(place.store.directory(name))
-        query = SearchQuery(
-            graph=read_query_graph(GRAPH, None, Settings()), limit=20, offset=0, min_score=None, strict=False
-        )
+        (answer,) = search([query_of(version, read_query_graph(GRAPH, None, Settings()), limit=20)])
         _expected[key] = {
             "model_version": version.checkpoint.digest,
-            "image_ids": search(version, query).image_ids,
+            "image_ids": [version.ids[row] for row in answer.rows],
         }
     return _expected[key]
 
@@ -108,7 +107,7 @@ def test_one_reindex_at_a_time_and_a_killed_one_fails_at_once(place: Place) -> N
         job = service.ended(address)
         assert time.monotonic() - killed_at < JOB_TIMEOUT / 2, "noticed, rather than timed out"
         assert (job["state"], "ended early" in job["error"]) == ("failed", True)
-        assert service.search(GRAPH).json()["index_version"] == before
+        assert service.client.get("/index").json()["version"] == before
 
         address, builder = reindex_halted_midway(service, key="tuesday")
         service.process.terminate()
@@ -131,7 +130,7 @@ def test_a_service_killed_during_a_reindex_comes_back_with_the_old_index(place: 
     assert place.store.current() == before
 
     with serving(place) as service:
-        assert service.search(GRAPH).json()["index_version"] == before
+        assert service.client.get("/index").json()["version"] == before
         job = service.job(orphaned)
         assert (job["state"], "service that started it" in job["error"]) == ("failed", True)
         killed, builder = reindex_halted_midway(service, key="killed")
@@ -140,12 +139,12 @@ def test_a_service_killed_during_a_reindex_comes_back_with_the_old_index(place: 
         os.kill(builder, signal.SIGKILL)
 
     with serving(place) as service:
-        assert service.search(GRAPH).json()["index_version"] == before
+        assert service.client.get("/index").json()["version"] == before
         job = service.ended(killed)
         assert (job["state"], "its process died" in job["error"]) == ("failed", True)
         job = service.ended(service.reindex().headers["Location"])
         assert job["state"] == "succeeded", job
-        until(lambda: service.search(GRAPH).json()["index_version"] != before, "the new version is in use")
+        until(lambda: service.client.get("/index").json()["version"] != before, "the new version is in use")
     assert not list((place.data_dir / "index" / "staging").iterdir())
 
 

@@ -2,14 +2,14 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.admission import Admission, AdmissionMiddleware
-from service.engine import Engine
-from service.index.versions import IndexStore
+from service.worker import SearchWorker
 
 SEARCH: Scope = {"type": "http", "method": "POST", "path": "/search", "headers": []}
 
@@ -109,28 +109,32 @@ def test_an_error_passes_through_and_frees_the_place() -> None:
     asyncio.run(run())
 
 
-def test_a_client_that_leaves_ends_its_search_before_the_engine_begins_it(tmp_path: Path) -> None:
-    engine = Engine(IndexStore(tmp_path), poll_interval=60)
+def test_a_client_that_leaves_ends_its_search_before_the_engine_begins_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = SearchWorker()
     release, begun = threading.Event(), list[str]()
 
-    def work(name: str) -> None:
-        begun.append(name)
+    def work(queries: list[Any]) -> list[Any]:
+        begun.extend(query.name for query in queries)
         release.wait(20)
+        return queries
+
+    monkeypatch.setattr("service.worker.search", work)
 
     async def run() -> None:
         admission = Admission(8, 60)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            await engine.run(work, scope["name"])
+            query: Any = SimpleNamespace(name=scope["name"], snapshot=None)
+            await worker.search(query)
             await answer(send)
 
         clients = {name: Client() for name in ("first", "leaves", "stays")}
-        tasks = [
-            asyncio.create_task(
-                AdmissionMiddleware(app, admission)({**SEARCH, "name": name}, client.receive, client.send)
-            )
-            for name, client in clients.items()
-        ]
+        tasks = []
+        for name, client in clients.items():
+            one = AdmissionMiddleware(app, admission)({**SEARCH, "name": name}, client.receive, client.send)
+            tasks.append(asyncio.create_task(one))
+            while not begun:  # noqa: ASYNC110 (the first one is at work before the others come)
+                await asyncio.sleep(0.01)
         await settled()
         assert admission.waiting == 3
         clients["leaves"].left.set()

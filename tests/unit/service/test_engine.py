@@ -1,21 +1,23 @@
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from model.checkpoint import PRETRAINED, find_checkpoint, load_checkpoint
 from model.errors import CheckpointError, GraphError
-from model.formats import read_graph
 from service.catalogue import Catalogue
 from service.database import open_database
 from service.engine import Engine
 from service.errors import IndexVersionError, NoIndexError, SubstitutionError
 from service.index.build import build_index
 from service.index.versions import IndexStore
+from service.interpret import interpret, read_query_graph
 from service.reindex import choose_checkpoint
-from service.search import SearchQuery, read_query_graph, search
+from service.schemas import SearchRequest
+from service.search import SearchAnswer
 from service.settings import Settings
 from tests.factories import make_checkpoint, make_records
 
@@ -42,37 +44,37 @@ def build(store: IndexStore, catalogue: Catalogue, checkpoint: Path, *, seed: in
 
 
 def test_the_engine_follows_the_current_version(store: IndexStore, catalogue: Catalogue, tmp_path: Path) -> None:
-    engine = Engine(store, poll_interval=60)
+    engine = Engine(store, catalogue, poll_interval=60)
     engine.refresh()
     with pytest.raises(NoIndexError, match="scenerank index build"):
-        engine.require_version()
+        engine.require_snapshot()
 
     for seed in (0, 1):
         name = build(store, catalogue, tmp_path / "checkpoint", seed=seed)
         engine.refresh()
-        version = engine.require_version()
+        version = engine.require_snapshot().version
         assert version.manifest.version == name
         assert version.checkpoint.digest == load_checkpoint(tmp_path / "checkpoint").digest
 
     engine.refresh()
-    assert engine.version is version, "what is in use is not opened again"
+    assert engine.require_snapshot().version is version, "what is in use is not opened again"
 
 
 def test_a_damaged_version_leaves_the_old_one_in_use(store: IndexStore, catalogue: Catalogue, tmp_path: Path) -> None:
-    engine = Engine(store, poll_interval=60)
+    engine = Engine(store, catalogue, poll_interval=60)
     good = build(store, catalogue, tmp_path / "checkpoint")
     engine.refresh()
     bad = build(store, catalogue, tmp_path / "checkpoint")
     (store.directory(bad) / "vectors.npy").write_bytes(b"")
     engine.refresh()
 
-    assert engine.require_version().manifest.version == good
+    assert engine.require_snapshot().version.manifest.version == good
     assert "vectors.npy" in str(engine.problem)
 
-    fresh = Engine(store, poll_interval=60)
+    fresh = Engine(store, catalogue, poll_interval=60)
     fresh.refresh()
     with pytest.raises(IndexVersionError):
-        fresh.require_version()
+        fresh.require_snapshot()
 
     store.current_file.write_text(json.dumps({"version": good}))
     engine.refresh()
@@ -81,29 +83,33 @@ def test_a_damaged_version_leaves_the_old_one_in_use(store: IndexStore, catalogu
 
 def test_the_watcher_switches_by_itself(store: IndexStore, catalogue: Catalogue, tmp_path: Path) -> None:
     async def run() -> None:
-        engine = Engine(store, poll_interval=0.01)
+        engine = Engine(store, catalogue, poll_interval=0.01)
         async with engine.running():
             with pytest.raises(NoIndexError):
-                engine.require_version()
+                engine.require_snapshot()
             name = await asyncio.to_thread(build, store, catalogue, tmp_path / "checkpoint")
             async with asyncio.timeout(20):
-                while (version := engine.version) is None:  # noqa: ASYNC110 (no event to wait for)
+                while (snapshot := engine.snapshot) is None:  # noqa: ASYNC110 (no event to wait for)
                     await asyncio.sleep(0.01)
-            assert version.manifest.version == name
-            assert await engine.run(lambda a, b: a + b, 1, b=2) == 3
+                assert snapshot.name == name
+                catalogue.delete("image-0003")
+                engine.nudge()
+                while engine.require_snapshot() is snapshot:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            assert engine.require_snapshot().find("image-0003") is None
+            assert engine.require_snapshot().count == 19
 
     asyncio.run(run())
 
 
 def test_a_strict_search_refuses_every_substitution(store: IndexStore, catalogue: Catalogue, tmp_path: Path) -> None:
     build(store, catalogue, tmp_path / "checkpoint")
-    engine = Engine(store, poll_interval=60)
+    engine = Engine(store, catalogue, poll_interval=60)
     engine.refresh()
-    graph = read_graph({"objects": ["man", "Horse", "zebra"], "relationships": [[0, "atop", 1], [0, None, 2]]})
-    query = SearchQuery(graph=graph, limit=3, offset=0, min_score=None, strict=True)
+    graph = {"objects": ["man", "Horse", "zebra"], "relationships": [[0, "atop", 1], [0, None, 2]]}
 
     with pytest.raises(SubstitutionError) as caught:
-        search(engine.require_version(), query)
+        interpret(SearchRequest(graph=graph, strict=True), engine.require_snapshot(), Settings())
 
     assert [problem.pointer for problem in caught.value.problems] == [
         "/graph/objects/1/name",
@@ -163,3 +169,71 @@ def test_without_a_model_in_use_to_be_read_another_has_to_be_named(
     assert choose_checkpoint(Settings(checkpoint=tmp_path / "checkpoint"), store) == tmp_path / "checkpoint"
     assert choose_checkpoint(Settings(), store, tmp_path / "checkpoint") == tmp_path / "checkpoint"
     assert build(store, catalogue, tmp_path / "checkpoint") == store.current()
+
+
+def test_changes_are_taken_in_and_a_new_version_begins_with_them(
+    store: IndexStore, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    engine = Engine(store, catalogue, poll_interval=60)
+    first = build(store, catalogue, tmp_path / "checkpoint")
+    engine.refresh()
+    before = engine.require_snapshot()
+    catalogue.delete("image-0000")
+    catalogue.put(replace(make_records(30)[29], url="https://images.example/new"))
+    engine.refresh()
+    changed = engine.require_snapshot()
+
+    assert (before.name, before.count, before.find("image-0000")) == (first, 20, 0)
+    assert (changed.name, changed.count) == (f"{first}+{catalogue.revision()}", 20)
+    assert changed.find("image-0000") is None
+    assert "images.example/new" in changed.image(changed.find("image-0029") or 0).fields
+
+    second = build(store, catalogue, tmp_path / "checkpoint", seed=1)
+    engine.refresh()
+    assert (engine.require_snapshot().name, engine.require_snapshot().count) == (second, 20)
+
+    store.current_file.write_text(json.dumps({"version": first}))  # as a rollback does
+    engine.refresh()
+    assert engine.require_snapshot().name == changed.name
+    assert engine.require_snapshot().find("image-0000") is None, "what was removed stays so in an old version"
+
+
+def test_the_index_of_another_catalogue_is_not_used(store: IndexStore, catalogue: Catalogue, tmp_path: Path) -> None:
+    build(store, catalogue, tmp_path / "checkpoint")
+    database = open_database(f"sqlite:///{tmp_path}/other.db")
+    engine = Engine(store, Catalogue(database), poll_interval=60)
+    engine.refresh()
+    with pytest.raises(IndexVersionError):
+        engine.require_snapshot()
+    assert "another catalogue" in str(engine.problem)
+    database.dispose()
+
+
+def test_searches_that_wait_together_get_what_each_would_get_alone(
+    store: IndexStore, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    build(store, catalogue, tmp_path / "checkpoint")
+    sizes: list[int] = []
+
+    def observe(_answer: SearchAnswer, waited: Sequence[float], _seconds: float) -> None:
+        sizes.append(len(waited))
+
+    async def run() -> None:
+        engine = Engine(store, catalogue, poll_interval=60, observe=observe)
+        async with engine.running():
+            snapshot = engine.require_snapshot()
+            bodies = [
+                SearchRequest(graph={"objects": names}, limit=limit, offset=limit // 2, min_score=score)
+                for names, limit, score in [(["man"], 3, None), (["dog", "cup"], 9, 0.1), (["car"], 4, None)] * 30
+            ]
+            queries = [interpret(body, snapshot, Settings()) for body in bodies]
+            alone = [await engine.search(query) for query in queries[:3]]
+            together = await asyncio.gather(*map(engine.search, queries))
+            for answer, expected in zip(together, alone * 30, strict=True):
+                assert answer.rows == expected.rows
+                assert answer.scores == pytest.approx(expected.scores, abs=2e-6)
+                assert answer.total == expected.total
+
+    asyncio.run(run())
+    assert sum(sizes) == 93
+    assert 2 <= max(sizes) <= 64

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from model.checkpoint import load_checkpoint
 from model.resolution import NameResolver
 from model.scene_graph import SceneGraph, SceneObject
-from service.filters import Condition, Filter, select
+from service.filters import Condition, Filter, resolve
 from service.index.postings import FilterIndex, FilterIndexBuilder, load_filter_index, save_filter_index
-from service.index.vector_index import VectorIndex
+from service.index.vector_index import Lookup, VectorIndex
 from tests.factories import OBJECT_NAMES, PREDICATES, make_checkpoint, make_records
 from tests.unit.service.test_vector_index import random_rows, ranking_by_sorting
 
@@ -106,14 +106,15 @@ def test_the_ranking_is_that_of_the_images_that_meet_the_filter(
     query = vectors[3]
     min_score = None if cut is None else ranking_by_sorting(vectors, query, None)[cut][1]
 
-    selection = select(index, Filter(must=tuple(must), must_not=tuple(must_not)), resolver)
-    rows = selection.rows[selection.rows < 80]
-    hits = VectorIndex(vectors).search(query, limit=limit, offset=offset, min_score=min_score, allowed=rows)
+    wanted = resolve(Filter(must=tuple(must), must_not=tuple(must_not)), index.names, resolver)
+    rows = np.flatnonzero(wanted.mask(index)[:80])
+    lookup = Lookup(query=query, wanted=offset + limit, min_score=min_score, allowed=rows)
+    (hits,) = VectorIndex(vectors).search([lookup])
 
     assert set(rows.tolist()) == allowed
     expected = [hit for hit in ranking_by_sorting(vectors, query, min_score) if hit[0] in allowed]
     assert hits.total == len(expected)
-    assert list(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True)) == expected[offset : offset + limit]
+    assert list(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True)) == expected[: offset + limit]
 
 
 @pytest.mark.parametrize(
@@ -139,10 +140,10 @@ def test_names_are_taken_as_in_a_query(
         also = {"man": {80}, "woman": {81}}.get(rows, set())
         rows = {row for row, graph in enumerate(GRAPHS) if any(item.name == rows for item in graph.objects)} | also
 
-    selection = select(index, Filter(must_not=(condition,)), resolver)
+    wanted = resolve(Filter(must_not=(condition,)), index.names, resolver)
 
-    assert set(range(len(GRAPHS))) - set(selection.rows.tolist()) == rows
-    assert [(item.how, item.taken_for) for item in selection.substitutions] == ([] if taken is None else [taken])
+    assert set(np.flatnonzero(~wanted.mask(index)).tolist()) == rows
+    assert [(item.how, item.taken_for) for item in wanted.substitutions] == ([] if taken is None else [taken])
 
 
 def test_files_that_do_not_belong_together_are_refused(index: FilterIndex, tmp_path: Path) -> None:
@@ -155,4 +156,21 @@ def test_files_that_do_not_belong_together_are_refused(index: FilterIndex, tmp_p
 
 def test_an_index_without_images_finds_none(resolver: NameResolver) -> None:
     empty = FilterIndexBuilder(resolver).build()
-    assert select(empty, Filter(must=(Condition("triple", (None, "on", None)),)), resolver).rows.tolist() == []
+    wanted = resolve(Filter(must=(Condition("triple", (None, "on", None)),)), empty.names, resolver)
+    assert wanted.mask(empty).tolist() == []
+
+
+def test_rows_can_be_ordered_anew_and_left_out(resolver: NameResolver, index: FilterIndex) -> None:
+    builder = FilterIndexBuilder(resolver, index.names)
+    builder.add(GRAPHS)
+    rows = np.array([-1 if row % 3 == 0 else len(GRAPHS) - row for row in range(len(GRAPHS))], np.int32)
+    rows[rows >= 0] = np.argsort(np.argsort(rows[rows >= 0]))
+    anew = builder.build(rows)
+
+    assert anew.images == int((rows >= 0).sum())
+    for condition in (Condition("object", ("man",)), Condition("triple", (None, "on", "table"))):
+        wanted = resolve(Filter(must=(condition,)), index.names, resolver)
+        before, after = wanted.mask(index), wanted.mask(anew)
+        assert {int(rows[row]) for row in np.flatnonzero(before) if rows[row] >= 0} == set(
+            np.flatnonzero(after).tolist()
+        )

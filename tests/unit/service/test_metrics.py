@@ -1,4 +1,5 @@
 from service.metrics import Metrics
+from service.search import SearchAnswer
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -33,7 +34,14 @@ def test_refusals_are_counted_by_reason() -> None:
 REASONS = ("rate_limit", "queue_full", "deadline")
 
 
-def test_work_that_is_no_search_is_not_counted() -> None:
+def test_a_batch_counts_each_of_its_searches() -> None:
     metrics = Metrics()
-    metrics.count_work(None, 1, 1)
-    assert sample(metrics, "scenerank_search_stage_seconds_count", stage="total") is None
+    answer = SearchAnswer(rows=[], scores=[], total=0, encode_ms=1, search_ms=2)
+    metrics.count_batch(answer, [0.001, 0.5, 0.25], 0.003)
+    metrics.count_warnings(["nearest", "nearest", "attributes_not_scored"])
+
+    for stage in ("queue", "encode", "search", "total"):
+        assert sample(metrics, "scenerank_search_stage_seconds_count", stage=stage) == 3
+    assert sample(metrics, "scenerank_batch_size_sum") == 3
+    assert sample(metrics, "scenerank_batch_size_count") == 1
+    assert sample(metrics, "scenerank_warnings_total", code="nearest") == 2

@@ -84,7 +84,7 @@ def test_a_missing_file_is_noticed(build: Callable[[], Path], name: str) -> None
 @pytest.mark.parametrize(
     "change",
     [
-        {"format_version": 2},
+        {"format_version": 1},
         {"model_digest": "0" * 64},
         {"dimension": 17},
         {"count": 41},

@@ -1,0 +1,118 @@
+"""The one thread that encodes and looks up; searches that wait for it at the same time are done together."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from model.batch import PackedGraphs
+from model.inference import embed
+from model.scene_graph import SceneGraph
+from service.index.vector_index import Vectors, use_one_thread
+from service.index.versions import IndexVersion
+from service.search import SearchAnswer, SearchQuery, search
+
+MAX_BATCH: Final = 64
+"""Searches done together; more gain little and make each wait longer."""
+
+_log = logging.getLogger(__name__)
+
+Observe = Callable[[SearchAnswer, Sequence[float], float], None]
+"""Told of each batch: one of its answers, how long each search of it had waited, how long the batch took. Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    query: SearchQuery
+    answer: asyncio.Future[SearchAnswer]
+    since: float
+
+
+class SearchWorker:
+    """Does all encoding and looking up of a process, in one thread.
+
+    One core per search gives more searches a second than several in turn, and neither the encoder nor a GPU index is
+    shared between threads. Whatever has come while the thread was busy is its next batch: encoding and looking up
+    together costs less than one after the other, and no search waits for others to come.
+
+    Args:
+        observe: told of all batches.
+    """
+
+    def __init__(self, observe: Observe | None = None) -> None:
+        self._observe = observe
+        self._executor = ThreadPoolExecutor(1, "search", initializer=use_one_thread)
+        self._waiting: deque[_Waiting] = deque()
+        self._lock = threading.Lock()
+        self._called = False  # a turn of the thread is due for what waits
+
+    async def search(self, query: SearchQuery) -> SearchAnswer:
+        """The page that a query asks for. Cancelled before its turn, it is never begun."""
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(query, loop.create_future(), time.perf_counter())
+        with self._lock:
+            self._waiting.append(waiting)
+            self._call(loop)
+        return await waiting.answer
+
+    def encode(self, version: IndexVersion, graphs: Sequence[SceneGraph]) -> Vectors:
+        """Unit vectors of scene graphs by a version's model; blocks, and searches come between two calls.
+
+        Shapes:
+            returns: (graphs, D).
+        """
+        packed = PackedGraphs.pack(map(version.checkpoint.resolver.resolve, graphs))
+        return self._executor.submit(embed, version.encoder, packed).result()
+
+    def close(self) -> None:
+        """Finish what is under way and drop the rest."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _call(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the thread take its turn after those that are due already; the lock is held."""
+        if not self._called:
+            self._called = True
+            self._executor.submit(self._take_turn, loop)
+
+    def _take_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+            self._called = False
+            if self._waiting:
+                self._call(loop)
+        batch = [waiting for waiting in batch if not waiting.answer.cancelled()]
+        # Those of the old version and those of the new one, around a switch.
+        for _, part in groupby(batch, key=lambda waiting: id(waiting.query.snapshot)):
+            together = list(part)
+            outcomes = self._search(together)
+            loop.call_soon_threadsafe(_deliver, together, outcomes)
+
+    def _search(self, batch: Sequence[_Waiting]) -> Sequence[SearchAnswer | BaseException]:
+        begun = time.perf_counter()
+        try:
+            answers = search([waiting.query for waiting in batch])
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is one search's, which gets it)
+            if len(batch) == 1:
+                return [error]
+            _log.warning("a batch of %d searches failed; each is now done alone", len(batch))
+            return [outcome for waiting in batch for outcome in self._search([waiting])]
+        if self._observe is not None:
+            self._observe(answers[0], [begun - waiting.since for waiting in batch], time.perf_counter() - begun)
+        return answers
+
+
+def _deliver(batch: Sequence[_Waiting], outcomes: Sequence[SearchAnswer | BaseException]) -> None:
+    """On the event loop: wake those that wait, unless they have left."""
+    for waiting, outcome in zip(batch, outcomes, strict=True):
+        if waiting.answer.done():
+            continue
+        if isinstance(outcome, BaseException):
+            waiting.answer.set_exception(outcome)
+        else:
+            waiting.answer.set_result(outcome)
