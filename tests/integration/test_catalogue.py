@@ -269,3 +269,45 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text("not a database, but a file with some text in it " * 100)
     with pytest.raises(CatalogueError, match="cannot be opened"):
         open_database(f"sqlite:///{tmp_path}/x.db")
+
+
+def test_changes_tell_all_that_has_changed_since_and_each_write_has_the_next_revision(catalogue: Catalogue) -> None:
+    catalogue.upsert(RECORDS)
+    start = catalogue.revision()
+    assert [change for chunk in catalogue.changes(start) for change in chunk] == []
+
+    catalogue.upsert(RECORDS)
+    assert catalogue.revision() == start, "nothing has changed"
+    assert catalogue.delete("image-0001")
+    assert not catalogue.delete("image-0001")
+    stored, is_new = catalogue.put(replace(RECORDS[2], url="https://images.example/new"))
+    assert (stored.url, is_new) == ("https://images.example/new", False)
+    assert catalogue.revision() == start + 2
+    changes = {change.image_id: change.image for chunk in catalogue.changes(start) for change in chunk}
+
+    assert set(changes) == {"image-0001", "image-0002"}
+    assert changes["image-0001"] is None
+    assert "images.example/new" in (changes["image-0002"] or pytest.fail("it is there")).fields
+    catalogue.put(RECORDS[1])
+    (again,) = [change for chunk in catalogue.changes(start + 2) for change in chunk]
+    assert (again.image_id, again.image is None) == ("image-0001", False)
+    catalogue.delete("image-0001")
+    assert catalogue.prune_removed(start + 3) == 0
+    assert catalogue.prune_removed(start + 4) == 1
+
+
+def test_an_image_that_is_removed_between_two_chunks_is_not_missed(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.catalogue.STREAM_CHUNK", 2)
+    catalogue.upsert(RECORDS)
+    seen: dict[str, bool] = {}
+    for position, chunk in enumerate(catalogue.changes(0)):
+        seen |= {change.image_id: change.image is not None for change in chunk}
+        if position == 0:
+            catalogue.delete("image-0000")  # has been told already
+            catalogue.delete("image-0029")  # has not
+            catalogue.put(replace(RECORDS[10], width=7))
+
+    assert seen.keys() == {record.image_id for record in RECORDS}
+    assert {image_id for image_id, there in seen.items() if not there} == {"image-0000", "image-0029"}
