@@ -132,11 +132,17 @@ def search(
             "repeated: equal names are one object."
         ),
     ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="A scene in one line: 'man riding horse; horse on beach; not car'.")
+    ] = None,
+    like: Annotated[str | None, typer.Option(help="The id of an image: search for others like it.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many images.")] = 10,
     key: Annotated[str | None, typer.Option(envvar="SCENERANK_KEY", help="A key, if the service wants one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
 ) -> None:
     """Ask a running service for the images that match a scene.
+
+    Example: scenerank search --text "man riding horse; horse on beach; not car"
 
     Example: scenerank search --triple "man riding horse" --triple "horse on beach"
     """
@@ -145,11 +151,18 @@ def search(
 
     from service.client import SceneRankClient, graph_of_triples, parse_triple
 
-    if (graph is None) == (not triple):
-        raise typer.BadParameter("give either --graph FILE or --triple 'man riding horse'")
-    document = _read_json(graph) if graph is not None else graph_of_triples(map(parse_triple, triple or ()))
+    if [graph is None, not triple, text is None, like is None].count(False) != 1:
+        raise typer.BadParameter(
+            "give one of --graph FILE, --triple 'man riding horse', --text 'man riding horse; not car' and --like IMAGE"
+        )
     with SceneRankClient(url, key=key) as client:
-        answer = client.search(document, limit=limit)
+        if text is not None:
+            answer = client.search_text(text, limit=limit)
+        elif like is not None:
+            answer = client.search_like(like, limit=limit)
+        else:
+            document = _read_json(graph) if graph is not None else graph_of_triples(map(parse_triple, triple or ()))
+            answer = client.search(document, limit=limit)
     if as_json:
         typer.echo(answer.model_dump_json(indent=2, exclude_unset=True))
         return

@@ -1,7 +1,7 @@
 """A client of the service, for Python programs; README shows how to use it."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Literal, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
 import httpx
@@ -49,7 +49,9 @@ class SearchOptions(TypedDict, total=False):
     strict: bool
     with_graph: bool
     explain: bool
+    with_metadata: bool
     filter: Mapping[str, Any]
+    rerank: Literal["triples"]
     format: str
 
 
@@ -104,6 +106,67 @@ class SceneRankClient:
         """
         return self.search(graph_of_triples(triples), **options)
 
+    def search_text(self, text: str, **options: Unpack[SearchOptions]) -> SearchResponse:
+        """A search for a scene in one line: `man riding horse; horse on beach; not car`.
+
+        Args:
+            text: in the query language.
+            options: as of `search`.
+
+        Raises:
+            ServiceError: as of `search`.
+        """
+        return self._ask("POST", "/search", SearchResponse, {"text": text, **options})
+
+    def search_like(self, image_id: str, **options: Unpack[SearchOptions]) -> SearchResponse:
+        """A search for images like one of the catalogue's.
+
+        Args:
+            image_id: the image.
+            options: as of `search`.
+
+        Raises:
+            ServiceError: as of `search`; its `status` is 404 if there is no such image.
+        """
+        return self._ask("POST", "/search", SearchResponse, {"image_id": image_id, **options})
+
+    def put_image(
+        self,
+        image_id: str,
+        graph: Mapping[str, Any],
+        *,
+        url: str | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> ImageResponse:
+        """Add an image, or replace the one of this id; it can be found within a second. Needs an admin key.
+
+        Args:
+            image_id: the image.
+            graph: its scene graph, in any form that the service reads.
+            url: where the picture is.
+            width: Units: pixels.
+            height: Units: pixels.
+            metadata: what else is to be kept with it.
+
+        Raises:
+            ServiceError: it was not taken; its `status` is 422 if something of it is wrong.
+        """
+        given = {"url": url, "width": width, "height": height, "metadata": metadata}
+        body = {"graph": dict(graph)} | {name: value for name, value in given.items() if value is not None}
+        return self._ask("PUT", f"/images/{quote(image_id)}", ImageResponse, body)
+
+    def delete_image(self, image_id: str) -> None:
+        """Remove an image; it is gone from searches within a second. Needs an admin key.
+
+        Raises:
+            ServiceError: it was not removed; its `status` is 404 if there is no such image.
+        """
+        answer = self._send("DELETE", f"/images/{quote(image_id)}", None)
+        if not answer.is_success:
+            raise _refusal(answer)
+
     def image(self, image_id: str) -> ImageResponse:
         """An image of the catalogue.
 
@@ -113,11 +176,7 @@ class SceneRankClient:
         return self._ask("GET", f"/images/{quote(image_id)}", ImageResponse)
 
     def _ask(self, method: str, path: str, form: type[_Answer], body: Mapping[str, Any] | None = None) -> _Answer:
-        try:
-            answer = self._http.request(method, path, json=body)
-        except (httpx.TransportError, httpx.UnsupportedProtocol) as error:
-            reason = str(error) or type(error).__name__
-            raise ServiceError(f"no answer from {self._http.base_url} ({reason}); see that the service runs") from None
+        answer = self._send(method, path, body)
         if not answer.is_success:
             raise _refusal(answer)
         try:
@@ -127,6 +186,13 @@ class SceneRankClient:
                 f"{self._http.base_url} gave an answer that is not SceneRank's; see that the address is right",
                 status=answer.status_code,
             ) from None
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
+        try:
+            return self._http.request(method, path, json=body)
+        except (httpx.TransportError, httpx.UnsupportedProtocol) as error:
+            reason = str(error) or type(error).__name__
+            raise ServiceError(f"no answer from {self._http.base_url} ({reason}); see that the service runs") from None
 
 
 def graph_of_triples(triples: Iterable[Triple]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from service.client import SceneRankClient, ServiceError
-from tests.integration.conftest import PATIENCE, RECORDS, Service
+from tests.integration.conftest import ADMIN_KEY, PATIENCE, RECORDS, Service, until
 
 README: Final = (Path(__file__).parents[2] / "README.md").read_text()
 GRAPH: Final = {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}
@@ -73,7 +73,7 @@ def test_the_command_prints_a_table_or_json(service: Service) -> None:
         (["--graph", "-"], '{"objects": []}', "not valid: /graph/objects"),
         (["--graph", "missing.json"], "", "missing.json: No such file"),
         (["--triple", "man riding horse", "--url", "http://127.0.0.1:9"], "", "see that the service runs"),
-        ([], "", "give either --graph FILE or --triple"),
+        ([], "", "give one of --graph FILE"),
     ],
 )
 def test_what_is_wrong_is_one_line(service: Service, arguments: list[str], stdin: str, message: str) -> None:
@@ -102,3 +102,25 @@ def test_the_commands_of_the_readme_run(service: Service, tmp_path: Path) -> Non
         answer = ask(service, *shlex.split(command.replace(DOCUMENTED_URL, address(service))), cwd=tmp_path)
         assert answer.returncode == 0, answer.stderr
         assert "image-0" in answer.stdout
+
+
+def test_text_examples_and_changes_of_the_catalogue(service: Service) -> None:
+    with SceneRankClient(address(service), key=ADMIN_KEY) as client:
+        first = client.search_text("man riding horse; not car", limit=3, rerank="triples")
+        like = client.search_like("image-0004", limit=1)
+        put = client.put_image("a/new one", GRAPH, url="https://images.example/new", metadata={"by": "us"})
+        until(lambda: client.search(GRAPH, limit=1).total == RECORDS + 1, "it can be found")
+        found = client.search_like("a/new one", limit=RECORDS, with_metadata=True)
+        client.delete_image("a/new one")
+        until(lambda: client.search(GRAPH, limit=1).total == RECORDS, "it is gone")
+        with pytest.raises(ServiceError) as caught:
+            client.delete_image("a/new one")
+
+    assert first.filter == {"must": [], "must_not": [{"object": "car"}]}
+    assert like.results[0].image_id == "image-0004"
+    assert (put.image_id, put.metadata) == ("a/new one", {"by": "us"})
+    assert next(result.metadata for result in found.results if result.image_id == "a/new one") == {"by": "us"}
+    assert caught.value.status == 404
+    by_text = ask(service, "--text", "man riding horse", "--limit", "2", "--json")
+    assert len(json.loads(by_text.stdout)["results"]) == 2
+    assert json.loads(ask(service, "--like", "image-0004", "--json").stdout)["query"]["objects"]
