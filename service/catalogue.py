@@ -28,9 +28,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from model.collection import ImageRecord
 from model.errors import DataError
-from model.formats import read_graph, write_graph
+from model.formats import write_graph
 from model.metadata import write_metadata
-from model.scene_graph import SceneGraph
 from service.tables import ID_LENGTH, Base, CatalogueState, Image, RemovedImage
 
 CHUNK: Final = 1000  # rows written or looked up at once
@@ -184,10 +183,6 @@ class Catalogue:
         """Those of these images that are there, by id."""
         return {row.id: _image(row) for row in self._by_id(_SHOWN, image_ids)}
 
-    def urls(self, image_ids: Sequence[str]) -> dict[str, str | None]:
-        """The urls of those of these images that are there."""
-        return dict(self._by_id((Image.id, Image.url), image_ids))
-
     def stream(self) -> Iterator[list[StoredImage]]:
         """All images, a chunk at a time, by rising id in the order of code points."""
         query = select(*_SHOWN).order_by(Image.id).limit(STREAM_CHUNK)
@@ -199,11 +194,6 @@ class Catalogue:
                 return
             chunk = query.where(Image.id > rows[-1].id)
             yield list(map(_stored, rows))
-
-    def graphs(self) -> Iterator[list[tuple[str, SceneGraph]]]:
-        """All images' ids and scene graphs, a chunk at a time, by rising id in the order of code points."""
-        for images in self.stream():
-            yield [(image.image_id, read_graph(json.loads(image.graph), "native")) for image in images]
 
     def _by_id(self, columns: Sequence[Any], image_ids: Sequence[str]) -> Iterator[Any]:
         with self._engine.connect() as connection:
