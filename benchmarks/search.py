@@ -93,8 +93,8 @@ def run_engine(data_dir: Path) -> None:
     from service.engine import Engine
     from service.index.versions import IndexStore
     from service.interpret import interpret
-    from service.schemas import SearchRequest
     from service.search import SearchQuery
+    from service.search_schemas import SearchRequest
     from service.settings import Settings
 
     settings = Settings(data_dir=data_dir)

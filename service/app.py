@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from model.errors import Problem, SceneRankError
 from model.graph_reader import MAX_PROBLEMS
@@ -38,6 +39,8 @@ from service.supervisor import ReindexProcesses
 from service.vocabulary_search import VocabularySearch
 
 _HOME: Final = Path(__file__).parent / "web" / "index.html"
+_SEARCH_ROUTERS: Final = (search.router, vocabulary.router, images.router)
+_OTHER_ROUTERS: Final = (reindex.router, job_routes.router, index.router, health.router)
 _BODY_METHODS: Final = ("POST", "PUT", "PATCH")
 
 
@@ -82,10 +85,10 @@ def create_app(settings: Settings) -> FastAPI:
     )
     # Not declared where no key is asked for: clients made from the OpenAPI document would ask for one.
     closed = [Depends(require_search)] if settings.search_keys else []
-    for module in (search, vocabulary, images):
-        app.include_router(module.router, dependencies=closed)
-    for module in (reindex, job_routes, index, health):
-        app.include_router(module.router)
+    for router in _SEARCH_ROUTERS:
+        app.include_router(router, dependencies=closed)
+    for router in _OTHER_ROUTERS:
+        app.include_router(router)
     app.add_api_route("/", _home, include_in_schema=False)
     app.add_api_route("/docs", docs, include_in_schema=False)
     app.state.admission, app.state.metrics, app.state.vocabulary = admission, metrics, VocabularySearch()
@@ -138,7 +141,17 @@ async def _http_error(request: Request, error: Exception) -> Response:
         500: INTERNAL_DETAIL,
     }
     detail = details.get(error.status_code, str(error.detail))
-    return _respond(request, ProblemDocument(kind=kind, detail=detail, headers=dict(error.headers or {})))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # the framework names the methods of the first route of this path alone
+        headers |= {"Allow": ", ".join(sorted(methods))} if (methods := _methods_at(request)) else {}
+    return _respond(request, ProblemDocument(kind=kind, detail=detail, headers=headers))
+
+
+def _methods_at(request: Request) -> set[str]:
+    """All methods of the first path that a request's matches."""
+    routes = [route for router in (*_SEARCH_ROUTERS, *_OTHER_ROUTERS) for route in router.routes]
+    matched = [one for one in routes if isinstance(one, Route) and one.matches(request.scope)[0] != Match.NONE]
+    return {method for one in matched if one.path == matched[0].path for method in one.methods or ()}
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

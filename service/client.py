@@ -8,7 +8,8 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from model.errors import SceneRankError
-from service.schemas import ImageResponse, SearchResponse
+from service.schemas import ImageResponse
+from service.search_schemas import SearchResponse
 
 Triple = tuple[str, str, str]
 

@@ -15,8 +15,8 @@ from service.errors import NotFoundError, RequestInvalidError, SubstitutionError
 from service.filters import MAX_CONDITIONS, Condition, Filter, resolve
 from service.index.snapshot import Snapshot
 from service.rerank import RERANK_WINDOW
-from service.schemas import FilterCondition, SearchFilter, SearchRequest
 from service.search import SearchQuery, unknown
+from service.search_schemas import FilterCondition, SearchFilter, SearchRequest
 from service.settings import Settings
 
 MAX_EXPLAINED: Final = 100

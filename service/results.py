@@ -8,8 +8,8 @@ from model.formats import read_graph
 from model.scene_graph import Relationship, SceneGraph
 from service.explain import Explainer, Explanation
 from service.rerank import rerank
-from service.schemas import MatchedObject, Result, ResultExplanation, SearchRequest, Triple
 from service.search import SearchAnswer, SearchQuery
+from service.search_schemas import MatchedObject, Result, ResultExplanation, SearchRequest, Triple
 
 
 def results_of(query: SearchQuery, answer: SearchAnswer, body: SearchRequest) -> list[Result]:

@@ -1,7 +1,7 @@
-"""What requests and responses look like; the OpenAPI document is made from these."""
+"""What requests and responses look like, but for searches; the OpenAPI document is made from these."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -9,22 +9,15 @@ from pydantic_core import PydanticCustomError
 from model.formats import GraphFormat
 from model.graph_reader import MAX_PROBLEMS
 from model.metadata import write_metadata
-from model.resolution import How
-from service.filters import MAX_CONDITIONS
 from service.jobs import JobState
-from service.tables import ID_LENGTH
 
-_GRAPH: Final = {
+EXAMPLE_GRAPH: Final = {
     "objects": [{"id": "m", "name": "man", "attributes": ["tall"]}, {"id": "h", "name": "horse"}],
     "relationships": [{"subject": "m", "predicate": "riding", "object": "h"}],
 }
 
 
-MAX_QUERIES: Final = 100
-"""Searches in one batch."""
-
-
-class _Request(BaseModel):
+class RequestModel(BaseModel):
     """A request body: what it does not know it refuses rather than ignores, and it converts nothing."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -38,189 +31,13 @@ class _Request(BaseModel):
         return value
 
 
-class _Response(BaseModel):
+class ResponseModel(BaseModel):
+    """A body of an answer."""
+
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
-class FilterCondition(_Request):
-    """Something that an image has or has not: exactly one of the three."""
-
-    object: str | None = Field(default=None, description="It has an object of this name.", examples=["car"])
-    attribute: list[str | None] | None = Field(
-        default=None,
-        min_length=2,
-        max_length=2,
-        description="It has an object of this name (null: any) with this attribute (null: any).",
-        examples=[["horse", "white"]],
-    )
-    triple: list[str | None] | None = Field(
-        default=None,
-        min_length=3,
-        max_length=3,
-        description="It has a relationship of this subject, predicate and object; null or `*` is any.",
-        examples=[["man", "riding", None]],
-    )
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if [self.object, self.attribute, self.triple].count(None) != 2:
-            raise PydanticCustomError("one_condition", "needs exactly one of object, attribute and triple")
-        if self.object == "*":
-            raise PydanticCustomError("no_condition", "every image has some object; name one, or leave this out")
-        return self
-
-
-class SearchFilter(_Request):
-    """Which images may be in the ranking at all, decided before it over the whole index."""
-
-    must: list[FilterCondition] = Field(default=[], max_length=MAX_CONDITIONS, description="Each of these holds.")
-    must_not: list[FilterCondition] = Field(default=[], max_length=MAX_CONDITIONS, description="None of these holds.")
-
-
-class SearchRequest(_Request):
-    """A scene, or any non-empty part of one, and which page of the ranking to give."""
-
-    graph: Annotated[
-        dict[str, Any] | None,
-        Field(
-            description="A scene graph: native, sg2im, Visual Genome or GQA form, recognised by its shape. One object "
-            'is enough; null or "*" as a name, a predicate or an end of a relationship means any.',
-            examples=[_GRAPH, {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}],
-        ),
-    ] = None
-    image_id: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=ID_LENGTH,
-        description="Instead of `graph`: the scene graph of this image of the catalogue is the query. The image itself "
-        "is in the ranking, as any other.",
-        examples=["2407890"],
-    )
-    text: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=4000,
-        description="Instead of `graph`: one line of the query language. Clauses are separated by `;`, each a thing or "
-        "a relationship of two, split at the longest known predicate; `*` is anything, `man#2` a second man, words "
-        "before a name are its attributes, and `not` excludes, as `must_not` of a filter does. An unknown predicate is "
-        "written `[some words]`, a name of several unknown words in double quotes.",
-        examples=["man riding horse; horse on beach; tall man; not car"],
-    )
-    format: GraphFormat | None = Field(default=None, description="The graph's form, where its shape is not to decide.")
-    limit: int = Field(default=10, ge=1, description="How many results; at most SCENERANK_MAX_LIMIT.")
-    offset: int = Field(default=0, ge=0, description="How many results to leave out before the page.")
-    min_score: float | None = Field(
-        default=None, ge=-1, le=1, allow_inf_nan=False, description="Leave out images with a lower score."
-    )
-    strict: bool = Field(default=False, description="Answer 422 instead of taking unknown names for near ones.")
-    with_graph: bool = Field(default=False, description="Give each result's scene graph.")
-    with_metadata: bool = Field(default=False, description="Give each result's metadata.")
-    filter: SearchFilter | None = Field(
-        default=None,
-        description="Rank only the images that meet this; `total` and pages are exact. Names are taken as in graphs.",
-        examples=[{"must": [{"triple": ["man", "riding", None]}], "must_not": [{"object": "car"}]}],
-    )
-    explain: bool = Field(
-        default=False,
-        description="Give for each result what of the query it has, what it lacks, and which of its objects stands "
-        "for which of the query's; `limit` is then at most 100.",
-    )
-    rerank: Literal["triples"] | None = Field(
-        default=None,
-        description="`triples`: order the best 200 anew, by half their score and half the share of the query's "
-        "relationships and objects that the image really has; `offset + limit` is then at most 200. `min_score` and "
-        "`total` go by the score before.",
-    )
-
-
-Triple = tuple[str | None, str | None, str | None]
-
-
-class MatchedObject(_Response):
-    """The image's object that stands for one of the query's."""
-
-    id: str = Field(description="Its id in the image's graph.")
-    name: str | None = Field(description="Its name there.")
-    attributes: list[str] = Field(description="Those of the query object's attributes that it has.")
-    missing_attributes: list[str] = Field(description="Those that it has not.")
-
-
-class ResultExplanation(_Response):
-    """What of the query an image has, by a best one-to-one assignment of objects.
-
-    Most relationships count first, then most objects, then most attributes. Names are compared as the vocabulary takes
-    them; wildcards match anything.
-    """
-
-    matched: list[Triple] = Field(
-        description="Relationships of the query that hold in the image: names as in `query`, null for any.",
-        examples=[[["man", "riding", "horse"]]],
-    )
-    missing: list[Triple] = Field(description="Those that do not.", examples=[[["horse", "on", "beach"]]])
-    objects: dict[str, MatchedObject | None] = Field(
-        description="For each object of the query, by its id in `query`, what stands for it; null if nothing does."
-    )
-    exact: bool = Field(description="False if finding the best assignment would have taken too long.")
-
-
-class Result(_Response):
-    """An image found.
-
-    `score` is the inner product of unit vectors, -1..1, rounded to six decimals; with `rerank` half of that and half
-    the share of the query that the image has.
-    """
-
-    rank: int = Field(description="1 is the best of all pages.")
-    image_id: str
-    score: float
-    url: str | None
-    embedding_score: float | None = Field(default=None, description="The score before `rerank`.")
-    metadata: dict[str, Any] | None = Field(default=None, description="Only with `with_metadata`.")
-    graph: dict[str, Any] | None = Field(default=None, description="Only with `with_graph`.")
-    explanation: ResultExplanation | None = Field(default=None, description="Only with `explain`.")
-
-
-class SearchWarning(_Response):
-    """Something in the query that was not taken as it stands."""
-
-    pointer: str = Field(
-        description="JSON pointer into the request, its graph written in the native form as in the answer's `query`."
-    )
-    code: How | Literal["attributes_not_scored"]
-    word: str | None
-    taken_for: str | None = Field(description="The known name used instead; null is the learned unknown.")
-    message: str
-
-
-class Took(_Response):
-    """Where the time went. Units: milliseconds."""
-
-    encode: float
-    search: float
-    total: float
-
-
-class SearchResponse(_Response):
-    """A page of the ranking; ties are broken by image id, so pages of one `index_version` never overlap."""
-
-    results: list[Result]
-    total: int = Field(
-        description="Images in the ranking over all pages: those with at least `min_score` that meet `filter`."
-    )
-    index_version: str = Field(
-        description="The state that was searched: a version, and after a `+` the catalogue's revision if something has "
-        "changed since the version was made."
-    )
-    model_version: str = Field(description="Digest of the model.")
-    took_ms: Took
-    warnings: list[SearchWarning]
-    query: dict[str, Any] = Field(description="The graph as it was understood, in the native form.")
-    filter: dict[str, Any] | None = Field(
-        default=None, description="The filter, if there is one, with what `text` excludes at the end of `must_not`."
-    )
-
-
-class ReindexRequest(_Request):
+class ReindexRequest(RequestModel):
     """What to build the new index version with."""
 
     checkpoint: str | None = Field(
@@ -232,14 +49,14 @@ class ReindexRequest(_Request):
     index: Literal["flat"] = Field(default="flat", description="Kind of index: exact search.")
 
 
-class JobProgress(_Response):
+class JobProgress(ResponseModel):
     """How many images are encoded, of how many."""
 
     done: int
     total: int
 
 
-class JobResponse(_Response):
+class JobResponse(ResponseModel):
     """A job and how far it is."""
 
     id: str
@@ -269,13 +86,13 @@ def _storable(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
-class PutImageRequest(_Request):
+class PutImageRequest(RequestModel):
     """An image for the catalogue."""
 
     graph: dict[str, Any] = Field(
         description="Its scene graph: native, sg2im, Visual Genome or GQA form, recognised by its shape. Boxes `x`, "
         "`y`, `w`, `h` in pixels and attributes are kept.",
-        examples=[_GRAPH],
+        examples=[EXAMPLE_GRAPH],
     )
     format: GraphFormat | None = Field(default=None, description="The graph's form, where its shape is not to decide.")
     url: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_printable)] | None = Field(
@@ -290,7 +107,7 @@ class PutImageRequest(_Request):
     )
 
 
-class ImageResponse(_Response):
+class ImageResponse(ResponseModel):
     """An image of the catalogue."""
 
     image_id: str
@@ -302,7 +119,7 @@ class ImageResponse(_Response):
     updated_at: datetime
 
 
-class IndexResponse(_Response):
+class IndexResponse(ResponseModel):
     """The index version in use."""
 
     version: str
@@ -316,7 +133,7 @@ class IndexResponse(_Response):
     catalogue_count: int = Field(description="Images in the catalogue; the same as `count` within a second.")
 
 
-class IndexVersionResponse(_Response):
+class IndexVersionResponse(ResponseModel):
     """An index version; what a damaged one is cannot be told."""
 
     version: str
@@ -328,13 +145,13 @@ class IndexVersionResponse(_Response):
     created_at: datetime | None = None
 
 
-class IndexVersionsResponse(_Response):
+class IndexVersionsResponse(ResponseModel):
     """The index versions there are, newest first."""
 
     versions: list[IndexVersionResponse]
 
 
-class RollbackRequest(_Request):
+class RollbackRequest(RequestModel):
     """Which index version to go back to."""
 
     version: str | None = Field(
@@ -345,7 +162,7 @@ class RollbackRequest(_Request):
     )
 
 
-class VocabularyName(_Response):
+class VocabularyName(ResponseModel):
     """A name of an object, a predicate or an attribute."""
 
     name: str
@@ -353,7 +170,7 @@ class VocabularyName(_Response):
     known: bool = Field(description="Whether the model knows it; another is taken for the nearest that it knows.")
 
 
-class VocabularyResponse(_Response):
+class VocabularyResponse(ResponseModel):
     """Names that begin as was asked for."""
 
     kind: Literal["object", "predicate", "attribute"]
@@ -362,7 +179,7 @@ class VocabularyResponse(_Response):
     total: int = Field(description="How many there are in all.")
 
 
-class Health(_Response):
+class Health(ResponseModel):
     """Whether the service can work."""
 
     status: Literal["alive", "ready"]
@@ -370,14 +187,14 @@ class Health(_Response):
     problem: str | None = Field(default=None, description="What is wrong although the service can answer.")
 
 
-class ProblemItem(_Response):
+class ProblemItem(ResponseModel):
     """One thing wrong with a request."""
 
     pointer: str = Field(description='JSON pointer into the request\'s body; "" is all of it.')
     detail: str
 
 
-class Problem(_Response):
+class Problem(ResponseModel):
     """A problem document (RFC 9457)."""
 
     type: str = Field(examples=["urn:scenerank:problem:invalid-graph"])
@@ -386,21 +203,3 @@ class Problem(_Response):
     detail: str
     instance: str
     errors: list[ProblemItem] | None = Field(default=None, description="With status 422.")
-
-
-class BatchRequest(_Request):
-    """Searches to be answered one after the other."""
-
-    queries: list[Any] = Field(
-        min_length=1,
-        max_length=MAX_QUERIES,
-        description="Bodies of POST /search. Together they may ask for SCENERANK_MAX_WINDOW results, and for 1000 "
-        "images to be explained.",
-        json_schema_extra={"items": {"$ref": "#/components/schemas/SearchRequest"}},
-    )
-
-
-class BatchResponse(_Response):
-    """Answers in the order of the queries: what POST /search would have answered, a problem document included."""
-
-    answers: list[SearchResponse | Problem]

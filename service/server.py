@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 _PATIENCE: Final = 10  # seconds that answers under way get at the end
 _STARTUP_FAILURE: Final = 3
-_GC_THRESHOLDS: Final = (20_000, 50, 1000)  # 469 to 504 searches a second instead of 385, and half the p99
+_GC_THRESHOLDS: Final = (20_000, 50, 1000)  # collections made p99 under load twice as long (benchmarks/search.py)
 
 
 class DrainingServer(uvicorn.Server):

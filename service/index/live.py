@@ -20,6 +20,7 @@ from service.index.vector_index import Rows, VectorIndex, Vectors
 from service.index.versions import IndexVersion
 
 ENCODED_AT_ONCE: Final = 16  # graphs; a search waits at most for so many
+_DEAD_KEPT: Final = 1024  # slots that may be dead, and as many again as are alive, before they are forgotten
 
 Encode = Callable[[Sequence[SceneGraph]], Vectors]
 """Embeds scene graphs with the version's model. Shape (graphs, D)."""
@@ -54,7 +55,8 @@ class Overlay:
 class LiveChanges:
     """Collects the changes since a version was made.
 
-    Each image gets the next slot when it comes; an image that comes again leaves its old slot dead.
+    Each image gets the next slot when it comes; an image that comes again leaves its old slot dead. When many slots
+    are dead they are forgotten.
 
     Args:
         version: the version.
@@ -88,6 +90,8 @@ class LiveChanges:
         for slot, image in enumerate(added, len(self._images)):
             self._slot_of[image.image_id] = slot
         self._images += added
+        if len(self._images) > 2 * len(self._slot_of) + _DEAD_KEPT:
+            self._compact()
 
     def overlay(self) -> Overlay:
         """The state that the changes have led to."""
@@ -102,6 +106,15 @@ class LiveChanges:
             images=[self._images[slot] for slot in slots],
             hidden=np.array(sorted(self._hidden), np.int64),
         )
+
+    def _compact(self) -> None:
+        """Forget dead slots, so that images which change all the time take no more room than others."""
+        slots = sorted(self._slot_of.values())
+        self._images = [self._images[slot] for slot in slots]
+        self._slot_of = {image.image_id: slot for slot, image in enumerate(self._images)}
+        self._vectors = self._vectors[slots]
+        self._filters = FilterIndexBuilder(self.version.checkpoint.resolver, self.version.filters.names)
+        self._filters.add([read_graph(json.loads(image.graph), "native") for image in self._images])
 
     def _store(self, vectors: Vectors, start: int) -> None:
         """Put vectors into slots, in an array that doubles when it is full."""

@@ -1,6 +1,6 @@
 """Index versions on the disk; at every moment there is a whole one or none.
 
-    index/current                 which version is in use: {"format_version": 1, "version": "..."}
+    index/current                 which version is in use: {"format_version": 2, "version": "..."}
     index/versions/<version>/     manifest.json, vectors.npy (float32, N x D), ids.json, model/ (a checkpoint),
                                   filters/ (see index/postings.py), records/ (see index/records.py)
     index/lock                    held by who changes `current` or removes versions

@@ -21,8 +21,9 @@ from service.interpret import check_batch, interpret
 from service.invalid_fields import problem_of_field
 from service.metrics import Metrics
 from service.results import results_of
-from service.schemas import BatchRequest, BatchResponse, Problem, SearchRequest, SearchResponse, SearchWarning, Took
+from service.schemas import Problem
 from service.search import SearchQuery, describe
+from service.search_schemas import BatchRequest, BatchResponse, SearchRequest, SearchResponse, SearchWarning, Took
 
 router = APIRouter(tags=["search"])
 

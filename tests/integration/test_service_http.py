@@ -358,3 +358,10 @@ def assert_problem(answer: httpx.Response, status: int) -> None:
     assert {"type", "title", "detail", "instance"} <= document.keys()
     assert all(document[key] for key in ("type", "title", "detail", "instance"))
     assert ("errors" in document) == (status == 422)
+
+
+def test_a_method_that_is_not_possible_is_told_those_that_are(service: Service) -> None:
+    answer = service.client.request("OPTIONS", "/images/some/image")
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == "DELETE, GET, PUT"
+    assert service.client.request("DELETE", "/search").headers["Allow"] == "POST"

@@ -168,3 +168,12 @@ def test_rerank_puts_images_first_that_really_have_the_query(service: Service) -
     refused = service.search(query, limit=20, offset=190, rerank="triples")
     assert_problem(refused, 422)
     assert refused.json()["errors"][0]["pointer"] == "/offset"
+
+
+def test_examples_of_the_document_are_answered(service: Service) -> None:
+    paths = service.client.get("/openapi.json").json()["paths"]
+    for path in ("/search", "/search/batch"):
+        for name, example in paths[path]["post"]["requestBody"]["content"]["application/json"]["examples"].items():
+            answer = service.client.post(path, json=example["value"])
+            assert answer.status_code == 200, (name, answer.text)
+            assert all("status" not in item for item in answer.json().get("answers", [])), name

@@ -16,8 +16,8 @@ from service.index.build import build_index
 from service.index.versions import IndexStore
 from service.interpret import interpret, read_query_graph
 from service.reindex import choose_checkpoint
-from service.schemas import SearchRequest
 from service.search import SearchAnswer
+from service.search_schemas import SearchRequest
 from service.settings import Settings
 from tests.factories import make_checkpoint, make_records
 

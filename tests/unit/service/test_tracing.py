@@ -1,4 +1,4 @@
-"""Which spans a request leaves, with an exporter in memory; test_service_tracing.py sends them over HTTP."""
+"""Which spans a request leaves, with an exporter in memory."""
 
 import pytest
 from fastapi import FastAPI
