@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from service.explain import Explanation
+from service.index.ranking import SCORE_DECIMALS
 from service.index.snapshot import Snapshot
-from service.index.vector_index import SCORE_DECIMALS
 
 RERANK_WINDOW: Final = 200
 """The best images that are looked at again; each takes about a millisecond."""

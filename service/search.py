@@ -9,8 +9,8 @@ from model.inference import embed
 from model.resolution import ResolvedGraph, Substitution
 from model.scene_graph import SceneGraph
 from service.filters import Filter
+from service.index.ranking import Lookup, Rows
 from service.index.snapshot import Snapshot
-from service.index.vector_index import Lookup, Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from model.vocabulary import UNKNOWN_ID, Vocabulary
 from service.index.postings import NAMELESS, FilterIndex
+from service.index.ranking import Rows
 from service.index.snapshot import Snapshot
-from service.index.vector_index import Rows
 
 NameKind = Literal["object", "predicate", "attribute"]
 

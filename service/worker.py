@@ -14,7 +14,8 @@ from typing import Final
 from model.batch import PackedGraphs
 from model.inference import embed
 from model.scene_graph import SceneGraph
-from service.index.vector_index import Vectors, use_one_thread
+from service.index.ranking import Vectors
+from service.index.vector_index import use_one_thread
 from service.index.versions import IndexVersion
 from service.search import SearchAnswer, SearchQuery, search
 

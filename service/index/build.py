@@ -19,9 +19,11 @@ from service.catalogue import Catalogue
 from service.errors import ReindexError
 from service.index.postings import DIRECTORY as FILTERS
 from service.index.postings import FilterIndexBuilder, save_filter_index
+from service.index.quantized import DIRECTORY as QUANTIZED
+from service.index.quantized import save_quantized
+from service.index.ranking import Lookup
 from service.index.records import DIRECTORY as RECORDS
 from service.index.records import RecordWriter
-from service.index.vector_index import Lookup
 from service.index.versions import IndexManifest, IndexStore, IndexVersion, open_version, seal_version
 
 CANARIES: Final = 64
@@ -95,7 +97,7 @@ def _check_canary(version: IndexVersion, image_id: str, row: int, graph: SceneGr
 def _encode(
     catalogue: Catalogue, model: Checkpoint, directory: Path, progress: Progress
 ) -> tuple[int, dict[str, SceneGraph]]:
-    """Write vectors.npy, ids.json, filters/ and records/.
+    """Write vectors.npy, ids.json, filters/, records/ and quantized/.
 
     Returns:
         How many images there are, and some of them, evenly spread, to test the index with.
@@ -130,6 +132,7 @@ def _encode(
         assert file.tell() == start, "the header must not change its size"
     (directory / "ids.json").write_text(json.dumps(ids))
     save_filter_index(directory / FILTERS, filters.build())
+    save_quantized(directory / QUANTIZED, np.load(directory / "vectors.npy", mmap_mode="r", allow_pickle=False))
     return len(ids), canaries
 
 

@@ -16,7 +16,8 @@ from model.formats import read_graph
 from model.scene_graph import SceneGraph
 from service.catalogue import Change, StoredImage
 from service.index.postings import FilterIndex, FilterIndexBuilder
-from service.index.vector_index import Rows, VectorIndex, Vectors
+from service.index.ranking import Rows, Vectors
+from service.index.vector_index import VectorIndex
 from service.index.versions import IndexVersion
 
 ENCODED_AT_ONCE: Final = 16  # graphs; a search waits at most for so many

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from service.index.vector_index import Lookup, VectorIndex, Vectors
+from service.index.ranking import Lookup, Vectors
+from service.index.vector_index import VectorIndex
 
 
 def measure_recall(index: VectorIndex, exact: VectorIndex, queries: Sequence[Vectors] | Vectors, k: int) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from service.catalogue import StoredImage
 from service.filters import ResolvedFilter
 from service.index.live import Overlay, row_of
-from service.index.vector_index import Hits, Lookup, Rows
+from service.index.ranking import Hits, Lookup, Rows
 from service.index.versions import IndexVersion
 
 

@@ -35,6 +35,8 @@ from model.inference import InferenceEncoder, prepare_for_inference
 from service.errors import IndexVersionError, RollbackError
 from service.index.postings import DIRECTORY as FILTERS
 from service.index.postings import FilterIndex, load_filter_index
+from service.index.quantized import DIRECTORY as QUANTIZED
+from service.index.quantized import is_fast, load_quantized
 from service.index.records import DIRECTORY as RECORDS
 from service.index.records import Records
 from service.index.vector_index import VectorIndex
@@ -283,12 +285,16 @@ def open_version(directory: Path) -> IndexVersion:
     for part, right in expected.items():
         if not right:
             raise IndexVersionError(f"{directory} is inconsistent: {part} does not match its manifest; {_REMEDY}")
+    quantized = None
+    # Versions of earlier releases have none.
+    if is_fast() and (directory / QUANTIZED).exists():
+        quantized = load_quantized(directory / QUANTIZED, count=manifest.count, dimension=dimension)
     return IndexVersion(
         manifest=manifest,
         checkpoint=checkpoint,
         encoder=prepare_for_inference(checkpoint.encoder),
         ids=ids,
-        index=VectorIndex(vectors),
+        index=VectorIndex(vectors, quantized=quantized),
         filters=filters,
         records=records,
     )

@@ -15,8 +15,9 @@ from service.index.approximate import (
     parse_index_kind,
     save_approximate,
 )
+from service.index.ranking import Lookup, Rows
 from service.index.recall import measure_recall
-from service.index.vector_index import Lookup, Rows, VectorIndex
+from service.index.vector_index import VectorIndex
 from tests.unit.service.test_vector_index import Array, oracle, pairs, unit_rows
 
 NO_ROWS: Rows = np.empty(0, np.int64)

@@ -12,7 +12,8 @@ from model.resolution import NameResolver
 from model.scene_graph import SceneGraph, SceneObject
 from service.filters import Condition, Filter, resolve
 from service.index.postings import FilterIndex, FilterIndexBuilder, load_filter_index, save_filter_index
-from service.index.vector_index import Lookup, VectorIndex
+from service.index.ranking import Lookup
+from service.index.vector_index import VectorIndex
 from tests.factories import OBJECT_NAMES, PREDICATES, make_checkpoint, make_records
 from tests.unit.service.test_vector_index import random_rows, ranking_by_sorting
 

@@ -18,7 +18,7 @@ from service.catalogue import Catalogue
 from service.database import open_database
 from service.errors import IndexVersionError, NotFoundError, ReindexRunningError, RollbackError
 from service.index.build import build_index
-from service.index.vector_index import Lookup
+from service.index.ranking import Lookup
 from service.index.versions import IndexStore, open_version
 from service.jobs import Jobs
 from service.rollback import roll_back

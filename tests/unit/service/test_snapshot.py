@@ -17,8 +17,8 @@ from service.database import open_database
 from service.filters import Condition, Filter, resolve
 from service.index.build import build_index
 from service.index.live import LiveChanges, Overlay
+from service.index.ranking import Lookup
 from service.index.snapshot import Snapshot
-from service.index.vector_index import Lookup
 from service.index.versions import IndexStore, IndexVersion, open_version
 from tests.factories import make_checkpoint, make_records
 

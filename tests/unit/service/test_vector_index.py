@@ -1,3 +1,4 @@
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -7,8 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import service.index.ranking as ranking_module
+import service.index.screening as screening_module
 import service.index.vector_index as module
-from service.index.vector_index import Hits, Lookup, Rows, VectorIndex
+from service.errors import IndexVersionError
+from service.index.quantized import QuantizedVectors, is_fast, load_quantized, save_quantized
+from service.index.ranking import Hits, Lookup, Rows
+from service.index.vector_index import VectorIndex
 
 Array = NDArray[np.float32]
 
@@ -84,16 +90,36 @@ def batches(draw: st.DrawFn) -> tuple[Array, list[Lookup], Rows]:
     return vectors, lookups, some_rows(draw(st.sampled_from([0, 0, 0.05, 0.6, 1.0])))
 
 
-@settings(max_examples=200, deadline=None)
-@given(batch=batches(), block=st.sampled_from([7, 64, 8192]), spare=st.sampled_from([1, 32]))
+def quantized(vectors: Array) -> QuantizedVectors | None:
+    """The vectors in eight bits, by way of the disk."""
+    if not len(vectors):
+        return None
+    with tempfile.TemporaryDirectory() as directory:
+        save_quantized(Path(directory) / "quantized", vectors)
+        return load_quantized(Path(directory) / "quantized", count=len(vectors), dimension=vectors.shape[1])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    batch=batches(),
+    block=st.sampled_from([7, 64, 8192]),
+    spare=st.sampled_from([1, 32]),
+    chunk=st.none() | st.sampled_from([1, 3]),
+)
 def test_a_search_is_the_sorted_ranking_whatever_is_searched_beside_it(
-    batch: tuple[Array, list[Lookup], Rows], block: int, spare: int
+    batch: tuple[Array, list[Lookup], Rows], block: int, spare: int, chunk: int | None
 ) -> None:
     vectors, lookups, excluded = batch
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_BLOCK", block)
+        patch.setattr(ranking_module, "_BLOCK", block)
         patch.setattr(module, "_SPARE", spare)
-        index = VectorIndex(vectors)
+        if chunk is not None:  # with a first pass in eight bits, of which all rows may be left
+            patch.setattr(screening_module, "_CHUNK", chunk)
+            patch.setattr(screening_module, "_CHUNKS", 1)
+            patch.setattr(screening_module, "_MOST_PRODUCTS", 8 * block)
+            patch.setattr(module, "_GATHER", 0.5)
+        index = VectorIndex(vectors, quantized=quantized(vectors) if chunk is not None else None)
         together = index.search(lookups, excluded=excluded)
         alone = [index.search([lookup], excluded=excluded)[0] for lookup in lookups]
 
@@ -157,3 +183,46 @@ def test_mapped_vectors_are_searched_where_they_are(tmp_path: Path) -> None:
     assert np.shares_memory(index._vectors, mapped)
     assert index._tensor.data_ptr() == mapped.ctypes.data
     assert pairs(index.search([lookup])[0]) == oracle(vectors, lookup, np.empty(0, np.int64))[0]
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.01])
+def test_a_first_pass_in_eight_bits_leaves_few_rows_and_bounds_its_error(spread: float) -> None:
+    generator = np.random.default_rng(7)
+    # Many directions, or all nearly the same one.
+    vectors = unit_rows((np.eye(48)[0] / spread + generator.normal(size=(20_000, 48))).astype(np.float32))
+    coded = quantized(vectors)
+    assert coded is not None
+    queries = vectors[:5] + np.float32(0.1 * spread) * vectors[5:10]
+    in_codes = coded.code(queries)
+
+    products = coded.products(in_codes, slice(100, 900))
+
+    true = queries.astype(np.float64) @ vectors[100:900].astype(np.float64).T
+    for which in range(5):
+        slack = coded.slack(in_codes, which, np.arange(100, 900))
+        assert (np.abs(products[which] - true[which]) <= slack + 1e-6).all()
+        # A bound that is far too wide would be as right, and useless: it is to be small against what tells rows apart.
+        assert slack.max() < 0.25 * true[which].std()
+    index = VectorIndex(vectors, quantized=coded)
+    lookups = [Lookup(query=query, wanted=10) for query in queries]
+    plain = VectorIndex(vectors).search(lookups)
+    assert [pairs(hits) for hits in index.search(lookups)] == [pairs(hits) for hits in plain]
+    assert list(index._screened(dict(enumerate(lookups)), np.empty(0, np.int64))) == [0, 1, 2, 3, 4]
+
+
+def test_eight_bit_vectors_of_other_vectors_are_refused(tmp_path: Path) -> None:
+    vectors = random_rows(1, count=30, distinct=30)
+    save_quantized(tmp_path / "quantized", vectors)
+
+    with pytest.raises(IndexVersionError, match="does not belong to the vectors"):
+        load_quantized(tmp_path / "quantized", count=31, dimension=8)
+    (tmp_path / "quantized" / "codes.npy").write_bytes(b"")
+    with pytest.raises(IndexVersionError, match="cannot be read"):
+        load_quantized(tmp_path / "quantized", count=30, dimension=8)
+
+
+def test_processors_that_multiply_eight_bit_numbers_are_told_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, "avx512_vnni": False})
+    assert not is_fast()
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_vnni": True})
+    assert is_fast()

@@ -1,0 +1,102 @@
+"""A first pass over eight-bit vectors: which rows can be among the best for a search, with certainty."""
+
+from typing import Final
+
+import numpy as np
+
+from service.index.quantized import CodedQueries, QuantizedVectors
+from service.index.ranking import ExactScores, Lookup, Rows, Scores, Vectors
+
+_MOST_PRODUCTS: Final = 1 << 22  # of all searches with a block of rows
+_CHUNK: Final = 256  # rows of which the best one may stand for all
+_CHUNKS: Final = 4  # so many, for each row that is wanted
+
+
+def can_screen(count: int, wanted: int) -> bool:
+    """Whether a first pass leaves few enough of so many rows to be worth it."""
+    return wanted * _CHUNK * _CHUNKS <= count
+
+
+def blocks(count: int, searches: int) -> list[slice]:
+    """Parts of the rows that are looked at together."""
+    length = max(_MOST_PRODUCTS // searches, _CHUNK)
+    return [slice(start, min(start + length, count)) for start in range(0, count, length)]
+
+
+class Screen:
+    """Gathers the rows that can be among the best for one search, in rising order.
+
+    Args:
+        vectors: in eight bits.
+        queries: of all searches that are done together.
+        which: this one's place among them.
+        lookup: this one.
+        exact: the scores of the rows.
+    """
+
+    def __init__(
+        self, vectors: QuantizedVectors, queries: CodedQueries, which: int, lookup: Lookup, exact: ExactScores
+    ) -> None:
+        self._vectors, self._queries, self._which = vectors, queries, which
+        self._lookup, self._exact = lookup, exact
+        # No slack is larger.
+        self._most_slack = float(
+            queries.lengths[which] * vectors.errors.max() + queries.errors[which] * vectors.radii.max()
+        )
+        self._best: Scores = np.empty(0)  # the highest scores known for certain, at most `wanted`
+        self._floor = -2.0 if lookup.min_score is None else lookup.min_score
+        self._rows: list[Rows] = []
+        self._upper: list[Vectors] = []
+        self.counted = 0
+        """Rows that have at least `min_score` for certain."""
+        self.doubtful: list[Rows] = []
+        """Rows that may have it or not."""
+
+    def offer(self, products: Vectors, start: int) -> None:
+        """Take in a block of rows, which come after all earlier ones.
+
+        Args:
+            products: -inf for rows that are in no ranking. Shape (block,).
+            start: the first row's number.
+        """
+        self._raise_floor(products, start)
+        near = np.flatnonzero(products >= self._floor - self._most_slack - self._exact.rounding)
+        slack = self._vectors.slack(self._queries, self._which, near + start)
+        upper = products[near] + slack + np.float32(self._exact.rounding)
+        kept = upper >= self._floor
+        self._rows.append(near[kept] + start)
+        self._upper.append(upper[kept])
+        if self._lookup.min_score is not None:
+            self._count(products, start)
+
+    def rows(self) -> Rows:
+        """Those of all rows that can be among the best, rising."""
+        rows, upper = np.concatenate(self._rows), np.concatenate(self._upper)
+        kept: Rows = rows[upper >= self._floor]
+        return kept
+
+    def _raise_floor(self, products: Vectors, start: int) -> None:
+        """Score the rows that look best: whatever cannot reach the last of the `wanted` best known is not wanted."""
+        whole = len(products) // _CHUNK
+        if whole < self._lookup.wanted:
+            return
+        tops = products[: whole * _CHUNK].reshape(whole, _CHUNK).max(axis=1)
+        border = max(float(np.partition(tops, whole - self._lookup.wanted)[whole - self._lookup.wanted]), self._floor)
+        promising = np.flatnonzero(products >= border)
+        if len(promising) > 2 * self._lookup.wanted:
+            promising = promising[np.argpartition(-products[promising], self._lookup.wanted)[: self._lookup.wanted]]
+        promising = promising[np.isfinite(products[promising])]
+        scores = np.sort(np.concatenate([self._best, self._exact.scores(self._lookup.query, promising + start)]))
+        self._best = scores[-self._lookup.wanted :]
+        if len(self._best) == self._lookup.wanted:
+            self._floor = max(self._floor, float(self._best[0]))
+
+    def _count(self, products: Vectors, start: int) -> None:
+        assert self._lookup.min_score is not None
+        above = products - np.float32(self._lookup.min_score)
+        rounding = np.float32(self._exact.rounding)
+        most = np.float32(self._most_slack) + rounding
+        near = np.flatnonzero(np.abs(above) <= most)
+        slack = self._vectors.slack(self._queries, self._which, near + start) + rounding
+        self.counted += int((above > most).sum()) + int((above[near] > slack).sum())
+        self.doubtful.append(near[np.abs(above[near]) <= slack] + start)
