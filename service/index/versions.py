@@ -206,11 +206,13 @@ class IndexStore:
         _sync(self.root)
 
     def prune(self) -> None:
-        """Remove all but the newest versions and the one in use.
+        """Remove all but the newest versions and the one in use, and what died while it switched.
 
         A process that still answers from one of those removed has it in memory or mapped, and goes on.
         """
         current = self.current()
+        for partial in self.root.glob(f".{self.current_file.name}.*.partial"):
+            partial.unlink(missing_ok=True)
         for name in self.names()[self._kept :]:
             if name != current:
                 shutil.rmtree(self._versions / name, ignore_errors=True)
