@@ -1,4 +1,7 @@
-"""What the routes need, made once when the application starts."""
+"""What the routes need, made once when the application starts.
+
+All are coroutines, because FastAPI gives each plain function a thread for every request.
+"""
 
 import hashlib
 import hmac
@@ -35,7 +38,7 @@ class Services:
     processes: ReindexProcesses
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
     """The parts of the service that a request has come to."""
     return cast("Services", request.app.state.services)
 
@@ -43,7 +46,7 @@ def services_of(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services_of)]
 
 
-def admission_of(request: Request) -> Admission:
+async def admission_of(request: Request) -> Admission:
     """What decides which searches are let in."""
     return cast("Admission", request.app.state.admission)
 
@@ -51,7 +54,7 @@ def admission_of(request: Request) -> Admission:
 AdmissionDep = Annotated[Admission, Depends(admission_of)]
 
 
-def metrics_of(request: Request) -> Metrics:
+async def metrics_of(request: Request) -> Metrics:
     """The application's figures."""
     return cast("Metrics", request.app.state.metrics)
 
@@ -71,7 +74,7 @@ _search_header = APIKeyHeader(
 )
 
 
-def require_admin(services: ServicesDep, key: Annotated[str | None, Security(_key_header)]) -> None:
+async def require_admin(services: ServicesDep, key: Annotated[str | None, Security(_key_header)]) -> None:
     """Let only those in who have an admin key.
 
     Raises:
@@ -89,7 +92,7 @@ def require_admin(services: ServicesDep, key: Annotated[str | None, Security(_ke
         raise KeyRequiredError("the admin key in X-API-Key is not one of this service's")
 
 
-def require_search(services: ServicesDep, key: Annotated[str | None, Security(_search_header)]) -> None:
+async def require_search(services: ServicesDep, key: Annotated[str | None, Security(_search_header)]) -> None:
     """Let only those in who have a search key or an admin key.
 
     Raises:

@@ -5,8 +5,8 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Callable
+from typing import Final, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,6 +21,8 @@ from service.worker import Observe, SearchWorker
 _RETRY_AFTER: Final = 30.0  # seconds until a version that could not be opened is tried again
 _SHORT: Final = 0.05  # seconds that may go into an overlay without a rest after it
 _BUSY_SHARE: Final = 0.2  # of the time at most goes into making overlays, however many changes there are
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +80,10 @@ class Engine:
     async def search(self, query: SearchQuery) -> SearchAnswer:
         """Encode and look up, without holding up the event loop."""
         return await self._worker.search(query)
+
+    async def run(self, read: Callable[[], SearchQuery], finish: Callable[[SearchQuery, SearchAnswer], T]) -> T:
+        """The same with what comes before and after it in the engine's thread; both are to be short."""
+        return await self._worker.run(read, finish)
 
     def nudge(self) -> None:
         """Look for changes at once: this process has made some."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from model.batch import PackedGraphs
 from model.inference import embed
@@ -22,6 +22,8 @@ from service.search import SearchAnswer, SearchQuery, search
 MAX_BATCH: Final = 64
 """Searches done together; more gain little and make each wait longer."""
 
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
 
 Observe = Callable[[SearchAnswer, Sequence[float], float], None]
@@ -30,9 +32,14 @@ Observe = Callable[[SearchAnswer, Sequence[float], float], None]
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    query: SearchQuery
-    answer: asyncio.Future[SearchAnswer]
+    read: Callable[[], SearchQuery]
+    finish: Callable[[SearchQuery, SearchAnswer], Any]
+    outcome: asyncio.Future[Any]
     since: float
+
+
+Outcome = tuple[_Waiting, Any]
+"""What one that waited gets: a result, or an exception."""
 
 
 class SearchWorker:
@@ -55,12 +62,21 @@ class SearchWorker:
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
         """The page that a query asks for. Cancelled before its turn, it is never begun."""
+        return await self.run(lambda: query, lambda _, answer: answer)
+
+    async def run(self, read: Callable[[], SearchQuery], finish: Callable[[SearchQuery, SearchAnswer], T]) -> T:
+        """A search with what comes before and after it in the same turn of the thread, which saves two changes of it.
+
+        Args:
+            read: gives the query; short, because others wait for it. What it raises is raised here.
+            finish: makes something of the query and its page; as short.
+        """
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(query, loop.create_future(), time.perf_counter())
+        outcome: asyncio.Future[T] = loop.create_future()
         with self._lock:
-            self._waiting.append(waiting)
+            self._waiting.append(_Waiting(read, finish, outcome, time.perf_counter()))
             self._call(loop)
-        return await waiting.answer
+        return await outcome
 
     def encode(self, version: IndexVersion, graphs: Sequence[SceneGraph]) -> Vectors:
         """Unit vectors of scene graphs by a version's model; blocks, and searches come between two calls.
@@ -87,33 +103,42 @@ class SearchWorker:
             self._called = False
             if self._waiting:
                 self._call(loop)
-        batch = [waiting for waiting in batch if not waiting.answer.cancelled()]
+        read: list[tuple[_Waiting, SearchQuery]] = []
+        for waiting in batch:
+            if waiting.outcome.cancelled():
+                continue
+            try:
+                read.append((waiting, waiting.read()))
+            except Exception as error:  # noqa: BLE001 (it is that search's)
+                loop.call_soon_threadsafe(_deliver, [(waiting, error)])
         # Those of the old version and those of the new one, around a switch.
-        for _, part in groupby(batch, key=lambda waiting: id(waiting.query.snapshot)):
-            together = list(part)
-            outcomes = self._search(together)
-            loop.call_soon_threadsafe(_deliver, together, outcomes)
+        for _, part in groupby(read, key=lambda pair: id(pair[1].snapshot)):
+            loop.call_soon_threadsafe(_deliver, self._search(list(part)))
 
-    def _search(self, batch: Sequence[_Waiting]) -> Sequence[SearchAnswer | BaseException]:
+    def _search(self, batch: Sequence[tuple[_Waiting, SearchQuery]]) -> list[Outcome]:
         begun = time.perf_counter()
         try:
-            answers = search([waiting.query for waiting in batch])
+            answers = search([query for _, query in batch])
+            outcomes = [
+                (waiting, waiting.finish(query, answer))
+                for (waiting, query), answer in zip(batch, answers, strict=True)
+            ]
         except Exception as error:  # noqa: BLE001 (whatever it is, it is one search's, which gets it)
             if len(batch) == 1:
-                return [error]
+                return [(batch[0][0], error)]
             _log.warning("a batch of %d searches failed; each is now done alone", len(batch))
-            return [outcome for waiting in batch for outcome in self._search([waiting])]
+            return [outcome for one in batch for outcome in self._search([one])]
         if self._observe is not None:
-            self._observe(answers[0], [begun - waiting.since for waiting in batch], time.perf_counter() - begun)
-        return answers
+            self._observe(answers[0], [begun - waiting.since for waiting, _ in batch], time.perf_counter() - begun)
+        return outcomes
 
 
-def _deliver(batch: Sequence[_Waiting], outcomes: Sequence[SearchAnswer | BaseException]) -> None:
+def _deliver(outcomes: Sequence[Outcome]) -> None:
     """On the event loop: wake those that wait, unless they have left."""
-    for waiting, outcome in zip(batch, outcomes, strict=True):
-        if waiting.answer.done():
+    for waiting, outcome in outcomes:
+        if waiting.outcome.done():
             continue
         if isinstance(outcome, BaseException):
-            waiting.answer.set_exception(outcome)
+            waiting.outcome.set_exception(outcome)
         else:
-            waiting.answer.set_result(outcome)
+            waiting.outcome.set_result(outcome)

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from time import perf_counter
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
@@ -26,6 +27,8 @@ from service.search import SearchQuery, describe
 from service.search_schemas import BatchRequest, BatchResponse, SearchRequest, SearchResponse, SearchWarning, Took
 
 router = APIRouter(tags=["search"])
+
+_SHORT_PAGE: Final = 100  # results
 
 _EXAMPLES: Final[dict[str, Any]] = {
     "man riding horse": {
@@ -84,25 +87,25 @@ _BATCH_EXAMPLES: Final[dict[str, Any]] = {
 }
 
 
-@router.post("/search", summary="Images whose scene graphs are most like a graph", response_model_exclude_unset=True)
+@router.post("/search", summary="Images whose scene graphs are most like a graph", response_model=SearchResponse)
 async def post_search(
     body: Annotated[SearchRequest, Body(openapi_examples=_EXAMPLES)], services: ServicesDep, metrics: MetricsDep
-) -> SearchResponse:
+) -> Response:
     """Ranks the indexed images by the inner product of unit vectors, -1..1; ties are broken by image id.
 
     Names that the model does not know are taken for the nearest known ones and told in `warnings`. Attributes are
     kept, but this version's model does not score them.
     """
-    return await _answer(body, services, metrics)
+    return _json(await _answer(body, services, metrics))
 
 
-@router.post("/search/batch", summary="Several searches in one request", response_model_exclude_unset=True)
+@router.post("/search/batch", summary="Several searches in one request", response_model=BatchResponse)
 async def post_batch(
     body: Annotated[BatchRequest, Body(openapi_examples=_BATCH_EXAMPLES)],
     request: Request,
     services: ServicesDep,
     metrics: MetricsDep,
-) -> BatchResponse:
+) -> Response:
     """Answers up to 100 searches, each in its place as POST /search would: an answer, or a problem document.
 
     One that fails leaves the others alone. All are encoded and looked up together, which costs less than one by one.
@@ -111,7 +114,7 @@ async def post_batch(
     check_batch([query for query in queries if isinstance(query, SearchRequest)], services.settings)
     # Together, so that they are encoded and looked up together.
     answers = await asyncio.gather(*(_answer_or_problem(query, request, services, metrics) for query in queries))
-    return BatchResponse(answers=answers)
+    return _json(BatchResponse(answers=answers))
 
 
 async def _answer_or_problem(
@@ -143,10 +146,16 @@ def _read_one(query: object) -> SearchRequest | RequestInvalidError:
 async def _answer(body: SearchRequest, services: Services, metrics: Metrics) -> SearchResponse:
     started = perf_counter()
     snapshot = services.engine.require_snapshot()
-    query = await run_in_threadpool(interpret, body, snapshot, services.settings)
-    answer = await services.engine.search(query)
+    read = partial(interpret, body, snapshot, services.settings)
+    if _is_short(body):
+        query, answer, results = await services.engine.run(
+            read, lambda query, answer: (query, answer, results_of(query, answer, body))
+        )
+    else:
+        query = await run_in_threadpool(read)
+        answer = await services.engine.search(query)
+        results = await run_in_threadpool(results_of, query, answer, body)
     tracing.record(encode=answer.encode_ms, lookup=answer.search_ms)
-    results = await run_in_threadpool(results_of, query, answer, body)
     warnings = list(_warnings(query))
     metrics.count_warnings(warning.code for warning in warnings)
     fields = {} if query.filter is None else {"filter": query.filter.to_json()}
@@ -164,6 +173,17 @@ async def _answer(body: SearchRequest, services: Services, metrics: Metrics) -> 
         warnings=warnings,
         query=write_graph(query.graph),
     )
+
+
+def _is_short(body: SearchRequest) -> bool:
+    """Whether reading a request and making its results takes so little that it need not have a thread of its own."""
+    asks_more = body.explain or body.with_graph or body.rerank is not None
+    return body.graph is not None and body.filter is None and not asks_more and body.limit <= _SHORT_PAGE
+
+
+def _json(answer: SearchResponse | BatchResponse) -> Response:
+    """An answer as it stands: it was valid when it was made. What was not asked for is not set, and so not sent."""
+    return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
 def _warnings(query: SearchQuery) -> Iterator[SearchWarning]:
