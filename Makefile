@@ -51,5 +51,5 @@ lock: ## Renew requirements.lock from the ranges of pyproject.toml
 	.venv/lock/bin/python -m pip install --quiet --upgrade $(PIP_FLAGS) '.[dev]'
 	echo '# What SceneRank is tested with: every dependency, pinned. Made by `make lock` from the ranges of pyproject.toml.' > requirements.lock
 	.venv/lock/bin/python -m pip freeze --exclude scenerank | sed -E -e 's/^torch==([0-9.]+).*/torch==\1/' \
-	    -e "s/^dgl==.*/&; python_version < '3.12' and sys_platform == 'linux' and platform_machine == 'x86_64'/" >> requirements.lock
+	    -e "s/^uvloop==.*/&; sys_platform != 'win32'/" -e "s/^dgl==.*/&; python_version < '3.12' and sys_platform == 'linux' and platform_machine == 'x86_64'/" >> requirements.lock
 	rm -rf .venv/lock
