@@ -12,9 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.catalogue import Catalogue
 from service.errors import CatalogueError, IndexVersionError, NoIndexError, refusal
-from service.index.live import LiveChanges, Overlay
-from service.index.snapshot import Snapshot
-from service.index.versions import IndexStore, open_version
+from service.index.follow import follow
+from service.index.state import Follower, State, Store
 from service.search import SearchAnswer, SearchQuery
 from service.worker import Observe, SearchWorker
 
@@ -40,15 +39,15 @@ class Engine:
     """
 
     def __init__(
-        self, store: IndexStore, catalogue: Catalogue, *, poll_interval: float, observe: Observe | None = None
+        self, store: Store, catalogue: Catalogue, *, poll_interval: float, observe: Observe | None = None
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._poll_interval = poll_interval
         self._worker = SearchWorker(observe)
-        self._snapshot: Snapshot | None = None
-        self._live: LiveChanges | None = None
-        self._seen: tuple[int, int, int] | None = None
+        self._snapshot: State | None = None
+        self._live: Follower | None = None
+        self._seen: object = None
         self._retry_at = float("inf")
         self._rest_until = 0.0
         self._refreshing = threading.Lock()
@@ -57,11 +56,11 @@ class Engine:
         """Why the version that `current` names, or the catalogue's newest state, is not the one in use."""
 
     @property
-    def snapshot(self) -> Snapshot | None:
+    def snapshot(self) -> State | None:
         """The state in use: take it once and stay with it."""
         return self._snapshot
 
-    def require_snapshot(self) -> Snapshot:
+    def require_snapshot(self) -> State:
         """The state in use.
 
         Raises:
@@ -108,20 +107,19 @@ class Engine:
                 if self._retry_at == float("inf"):
                     self.problem = None
 
-    def _newest(self) -> LiveChanges | None:
+    def _newest(self) -> Follower | None:
         """The version that `current` names with the changes since; what is known already is not opened again."""
-        seen = self._stat()
+        seen = self._store.stamp()
         if seen == self._seen and time.monotonic() < self._retry_at:
             return self._live
         self._seen, self._retry_at = seen, float("inf")
         name = self._store.current()
         if name is not None and (self._live is None or self._live.version.manifest.version != name):
-            version = open_version(self._store.directory(name))
-            self._live = LiveChanges(version, lambda graphs: self._worker.encode(version, graphs))
+            self._live = follow(self._store, name, self._worker.encode)
             self._rest_until = 0.0
         return self._live
 
-    def _catch_up(self, live: LiveChanges) -> None:
+    def _catch_up(self, live: Follower) -> None:
         """Take in what has changed, and put the state that comes of it to use."""
         started = time.monotonic()
         revision = self._catalogue.revision()
@@ -134,14 +132,9 @@ class Engine:
         is_new = in_use is None or in_use.version is not live.version
         if not is_new and (revision == live.revision or started < self._rest_until):
             return
-        changed = False
-        for changes in self._catalogue.changes(live.revision):
-            live.apply(changes)
-            changed = True
-        live.revision = revision
+        changed = live.take_in(self._catalogue, revision)
         if is_new or changed:
-            overlay = live.overlay() if changed else Overlay.empty(live.version)
-            self._snapshot = Snapshot(version=live.version, overlay=overlay, revision=revision)
+            self._snapshot = live.state()
         # Many changes take a while to take in; searches need the processor too.
         taken = time.monotonic() - started
         if taken > _SHORT:
@@ -180,11 +173,3 @@ class Engine:
                 self.refresh()
             except Exception:  # noqa: BLE001 (whatever it is, searches go on with the state in use)
                 _log.exception("cannot look for a new index version or changes")
-
-    def _stat(self) -> tuple[int, int, int] | None:
-        """What changes when `current` is replaced."""
-        try:
-            status = self._store.current_file.stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_mtime_ns, status.st_size

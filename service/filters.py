@@ -1,6 +1,6 @@
 """Filters: which images may be in a ranking at all, decided before it, over the whole catalogue."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from model.resolution import NameResolver, Substitution
 from model.vocabulary import normalize_name
-from service.index.postings import FilterIndex, Mask
+from service.index.postings import PARTS, FilterIndex, Mask
 
 MAX_CONDITIONS: Final = 64
 """Conditions of a filter; each is a look at every image where it is broad."""
@@ -46,13 +46,13 @@ class Filter:
         return {"must": written(self.must), "must_not": written(self.must_not)}
 
 
-Entry = tuple[str, tuple[int | None, ...] | None]
-"""A kind of postings and an entry of them; None instead of an entry that no image can have."""
+Entry = tuple[str, tuple[str | None, ...] | None]
+"""A kind of postings and the names of an entry, None for any; None instead of an entry that no image can have."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedFilter:
-    """A filter whose names are numbers of a filter index.
+    """A filter whose names are those that images have.
 
     Args:
         filter: the filter.
@@ -66,10 +66,7 @@ class ResolvedFilter:
     substitutions: tuple[Substitution, ...]
 
     def mask(self, index: FilterIndex) -> Mask:
-        """Which images the filter allows; the index's numbers are those it was resolved with, or the first of them.
-
-        Shape (images,).
-        """
+        """Which images the filter allows. Shape (images,)."""
         mask = np.ones(index.images, np.bool_)
         for entries, wanted in ((self.must, True), (self.must_not, False)):
             for kind, entry in entries:
@@ -78,16 +75,13 @@ class ResolvedFilter:
         return mask
 
 
-_PLACES: Final[dict[ConditionKind, tuple[str, ...]]] = {
-    "object": ("objects",),
-    "attribute": ("objects", "attributes"),
-    "triple": ("objects", "predicates", "objects"),
-}
+_NOBODYS: Final = "\0"  # instead of a name that no image has
+
 _KINDS: Final[dict[ConditionKind, str]] = {"object": "objects", "attribute": "attributes", "triple": "triples"}
 
 
-def resolve(wanted: Filter, names: Mapping[str, Mapping[str, int]], resolver: NameResolver) -> ResolvedFilter:
-    """The filter in numbers.
+def resolve(wanted: Filter, names: Mapping[str, Container[str]], resolver: NameResolver) -> ResolvedFilter:
+    """The filter by the names of images.
 
     Names are taken as in a query: exactly, then in another case, by alias or plural; then a name that images really
     have though the model does not know it, so that *zebra* finds zebras; then the nearest known name. A name that
@@ -95,7 +89,7 @@ def resolve(wanted: Filter, names: Mapping[str, Mapping[str, int]], resolver: Na
 
     Args:
         wanted: the filter.
-        names: of the filter index.
+        names: of objects, predicates and attributes that images have.
         resolver: of the model.
     """
     substitutions: list[Substitution] = []
@@ -104,38 +98,40 @@ def resolve(wanted: Filter, names: Mapping[str, Mapping[str, int]], resolver: Na
         for position, condition in enumerate(conditions):
             taken = list(_resolve(names, condition, resolver, f"/{clause}/{position}"))
             substitutions += [found for _, found in taken if found is not None]
-            numbers = tuple(number for number, _ in taken)
-            clauses[clause].append((_KINDS[condition.kind], None if -1 in numbers else numbers))
+            entry = tuple(name for name, _ in taken)
+            clauses[clause].append((_KINDS[condition.kind], None if _NOBODYS in entry else entry))
     return ResolvedFilter(wanted, tuple(clauses["must"]), tuple(clauses["must_not"]), tuple(substitutions))
 
 
 def _resolve(
-    names: Mapping[str, Mapping[str, int]], condition: Condition, resolver: NameResolver, pointer: str
-) -> Iterator[tuple[int | None, Substitution | None]]:
-    """The number of each name in the filter index, -1 where no image has it, and what it was taken for."""
-    for place, (kind, name) in enumerate(zip(_PLACES[condition.kind], condition.names, strict=True)):
+    names: Mapping[str, Container[str]], condition: Condition, resolver: NameResolver, pointer: str
+) -> Iterator[tuple[str | None, Substitution | None]]:
+    """What images call each name, _NOBODYS where none has it, and what it was taken for."""
+    for place, (kind, name) in enumerate(zip(PARTS[_KINDS[condition.kind]], condition.names, strict=True)):
         if name is None:
             yield None, None
             continue
         where = f"{pointer}/{condition.kind}" + (f"/{place}" if len(condition.names) > 1 else "")
-        numbers = names[kind]
+        had = names[kind]
         if kind == "attributes":
             normal = normalize_name(name)
-            number = numbers.get(normal, -1)
-            yield number, None if number >= 0 else Substitution(pointer=where, word=name, taken_for=None, how="unknown")
+            if normal in had:
+                yield normal, None
+            else:
+                yield _NOBODYS, Substitution(pointer=where, word=name, taken_for=None, how="unknown")
             continue
         known_names = resolver.objects if kind == "objects" else resolver.predicates
         canonical = known_names.canonical(name)
         found = known_names.find(name)
-        if found.how in ("nearest", "unknown") and canonical in numbers:
-            yield numbers[canonical], None
+        if found.how in ("nearest", "unknown") and canonical in had:
+            yield canonical, None
         elif found.how == "unknown":
-            yield -1, Substitution(pointer=where, word=name, taken_for=None, how="unknown")
+            yield _NOBODYS, Substitution(pointer=where, word=name, taken_for=None, how="unknown")
         else:
             known = resolver.vocabulary.objects if kind == "objects" else resolver.vocabulary.predicates
             taken_for = known[found.id]
             yield (
-                numbers.get(taken_for, -1),
+                taken_for if taken_for in had else _NOBODYS,
                 None
                 if found.how == "exact"
                 else Substitution(pointer=where, word=name, taken_for=taken_for, how=found.how),

@@ -13,7 +13,7 @@ from model.resolution import NameResolver
 from model.scene_graph import SceneGraph
 from service.errors import NotFoundError, RequestInvalidError, SubstitutionError
 from service.filters import MAX_CONDITIONS, Condition, Filter, resolve
-from service.index.snapshot import Snapshot
+from service.index.state import State
 from service.rerank import RERANK_WINDOW
 from service.search import SearchQuery, unknown
 from service.search_schemas import FilterCondition, SearchFilter, SearchRequest
@@ -26,7 +26,7 @@ MAX_BATCH_EXPLAINED: Final = 1000
 """The same for all searches of a batch together."""
 
 
-def interpret(body: SearchRequest, snapshot: Snapshot, limits: Settings) -> SearchQuery:
+def interpret(body: SearchRequest, snapshot: State, limits: Settings) -> SearchQuery:
     """The search that a request describes.
 
     Raises:
@@ -40,12 +40,12 @@ def interpret(body: SearchRequest, snapshot: Snapshot, limits: Settings) -> Sear
     graph, excluded = _graph(body, snapshot, limits)
     resolved = resolver.resolve(graph)
     substitutions = [replace(item, pointer=f"/graph{item.pointer}") for item in resolved.substitutions]
-    wanted, rows = None, None
+    wanted, selection = None, None
     if body.filter is not None or excluded:
         wanted = _filter(body.filter or SearchFilter(), excluded, limits)
-        in_numbers = resolve(wanted, snapshot.overlay.filters.names, resolver)
-        rows = snapshot.rows(in_numbers)
-        substitutions += [replace(item, pointer=f"/filter{item.pointer}") for item in in_numbers.substitutions]
+        by_names = resolve(wanted, snapshot.names, resolver)
+        selection = snapshot.select(by_names)
+        substitutions += [replace(item, pointer=f"/filter{item.pointer}") for item in by_names.substitutions]
     if body.strict and substitutions:
         raise SubstitutionError(*(Problem(item.pointer, unknown(item)) for item in substitutions))
     return SearchQuery(
@@ -56,7 +56,7 @@ def interpret(body: SearchRequest, snapshot: Snapshot, limits: Settings) -> Sear
         offset=body.offset if body.rerank is None else 0,
         min_score=body.min_score,
         filter=wanted,
-        rows=rows,
+        selection=selection,
         substitutions=tuple(substitutions),
     )
 
@@ -102,7 +102,7 @@ def _check_page(body: SearchRequest, limits: Settings) -> None:
         raise RequestInvalidError(Problem("/offset", message))
 
 
-def _graph(body: SearchRequest, snapshot: Snapshot, limits: Settings) -> tuple[SceneGraph, tuple[Condition, ...]]:
+def _graph(body: SearchRequest, snapshot: State, limits: Settings) -> tuple[SceneGraph, tuple[Condition, ...]]:
     """The scene asked for, from the one field that tells it, and what its text excludes."""
     given = [field for field in ("graph", "image_id", "text") if getattr(body, field) is not None]
     if len(given) != 1:
@@ -115,10 +115,10 @@ def _graph(body: SearchRequest, snapshot: Snapshot, limits: Settings) -> tuple[S
     if body.text is not None:
         return _read_text(body.text, snapshot.version.checkpoint.resolver, limits)
     assert body.image_id is not None
-    row = snapshot.find(body.image_id)
-    if row is None:
+    image = snapshot.get(body.image_id)
+    if image is None:
         raise NotFoundError(f"there is no image {body.image_id!r} in the index")
-    return read_graph(json.loads(snapshot.image(row).graph), "native"), ()
+    return read_graph(json.loads(image.graph), "native"), ()
 
 
 def _read_text(text: str, resolver: NameResolver, limits: Settings) -> tuple[SceneGraph, tuple[Condition, ...]]:

@@ -123,7 +123,7 @@ class _State(Collector):
         yield InfoMetricFamily("scenerank_index", "The index version in use.", value=info)
         yield GaugeMetricFamily("scenerank_index_images", "Images that can be found.", value=snapshot.count)
         yield GaugeMetricFamily(
-            "scenerank_index_changed", "Of these, changed since the version was made.", value=len(snapshot.overlay.ids)
+            "scenerank_index_changed", "Of these, changed since the version was made.", value=snapshot.changed
         )
         yield GaugeMetricFamily(
             "scenerank_catalogue_revision", "Of the catalogue that is searched.", value=snapshot.revision

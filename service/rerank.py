@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
+from service.catalogue import StoredImage
 from service.explain import Explanation
 from service.index.ranking import SCORE_DECIMALS
-from service.index.snapshot import Snapshot
 
 RERANK_WINDOW: Final = 200
 """The best images that are looked at again; each takes about a millisecond."""
@@ -14,7 +14,7 @@ SHARE_WEIGHT: Final = 0.5
 
 
 def rerank(
-    snapshot: Snapshot, rows: Sequence[int], scores: Sequence[float], explanations: Sequence[Explanation]
+    images: Sequence[StoredImage], scores: Sequence[float], explanations: Sequence[Explanation]
 ) -> list[tuple[int, float]]:
     """Places of the images in the order of their new scores, equal ones by image id, with these scores.
 
@@ -24,8 +24,7 @@ def rerank(
     a best one-to-one assignment (service.explain).
 
     Args:
-        snapshot: where the images are.
-        rows: the images.
+        images: the images.
         scores: s of each.
         explanations: what each has of the query.
     """
@@ -33,5 +32,5 @@ def rerank(
         round((1 - SHARE_WEIGHT) * score + SHARE_WEIGHT * explanation.share, SCORE_DECIMALS)
         for score, explanation in zip(scores, explanations, strict=True)
     ]
-    order = sorted(range(len(rows)), key=lambda place: (-blended[place], snapshot.id_of(rows[place])))
+    order = sorted(range(len(images)), key=lambda place: (-blended[place], images[place].image_id))
     return [(place, blended[place]) for place in order]

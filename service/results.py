@@ -16,20 +16,19 @@ def results_of(query: SearchQuery, answer: SearchAnswer, body: SearchRequest) ->
     """The hits of a page, with all that the request asks for.
 
     Args:
-        query: what was searched, in the snapshot that the answer's rows belong to.
+        query: what was searched.
         answer: the page; with `rerank` the best images from the first on, of which the page is then cut.
         body: the request.
     """
-    snapshot = query.snapshot
-    images = [snapshot.image(row) for row in answer.rows]
+    images = list(answer.images)
     explanations: Sequence[Explanation | None] = [None] * len(images)
     ranking = list(enumerate(answer.scores))
     if body.explain or body.rerank is not None:
-        explainer = Explainer(query.graph, snapshot.version.checkpoint.resolver)
+        explainer = Explainer(query.graph, query.snapshot.version.checkpoint.resolver)
         found = [explainer.explain(read_graph(json.loads(image.graph), "native")) for image in images]
         explanations = found
         if body.rerank is not None:
-            ranking = rerank(snapshot, answer.rows, answer.scores, found)[body.offset : body.offset + body.limit]
+            ranking = rerank(images, answer.scores, found)[body.offset : body.offset + body.limit]
     results = []
     for rank, (place, score) in enumerate(ranking, body.offset + 1):
         image, explanation = images[place], explanations[place]

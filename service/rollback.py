@@ -3,7 +3,8 @@
 import logging
 
 from service.errors import IndexVersionError, NotFoundError, ReindexRunningError, RollbackError
-from service.index.versions import IndexManifest, IndexStore, open_version
+from service.index.state import Store
+from service.index.versions import IndexManifest
 from service.jobs import Jobs
 
 _PATIENCE = 1.0  # seconds that it waits for another switch to be over
@@ -11,7 +12,7 @@ _PATIENCE = 1.0  # seconds that it waits for another switch to be over
 _log = logging.getLogger(__name__)
 
 
-def roll_back(store: IndexStore, jobs: Jobs, version: str | None = None) -> IndexManifest:
+def roll_back(store: Store, jobs: Jobs, version: str | None = None) -> IndexManifest:
     """Verify a version and make it the one in use; what it lacks of the catalogue is taken in by who uses it.
 
     A reindex that begins meanwhile switches afterwards; two of these come one after the other.
@@ -33,7 +34,7 @@ def roll_back(store: IndexStore, jobs: Jobs, version: str | None = None) -> Inde
         if chosen not in store.names():
             raise NotFoundError(f"there is no index version {chosen!r}; GET /index/versions lists those there are")
         try:
-            manifest = open_version(store.directory(chosen)).manifest
+            manifest = store.open(chosen).manifest
         except IndexVersionError as error:
             _log.error("cannot go back to index version %s: %s", chosen, error)
             raise RollbackError(
@@ -45,7 +46,7 @@ def roll_back(store: IndexStore, jobs: Jobs, version: str | None = None) -> Inde
     return manifest
 
 
-def _newest_older(store: IndexStore) -> str:
+def _newest_older(store: Store) -> str:
     try:
         current = store.current()
     except IndexVersionError:

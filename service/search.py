@@ -8,9 +8,9 @@ from model.batch import PackedGraphs
 from model.inference import embed
 from model.resolution import ResolvedGraph, Substitution
 from model.scene_graph import SceneGraph
+from service.catalogue import StoredImage
 from service.filters import Filter
-from service.index.ranking import Lookup, Rows
-from service.index.snapshot import Snapshot
+from service.index.state import PageQuery, Selection, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,34 +24,36 @@ class SearchQuery:
         limit, offset: which page of the ranking.
         min_score: leave out images with a lower score.
         filter: which images may be in the ranking; None for all.
-        rows: those that the filter allows, rising; None for all. Shape (allowed,).
+        selection: those that the filter leaves; None for all.
         substitutions: names that were not taken as they stand; their pointers start with /graph or /filter.
     """
 
-    snapshot: Snapshot
+    snapshot: State
     graph: SceneGraph
     resolved: ResolvedGraph
     limit: int
     offset: int
     min_score: float | None
     filter: Filter | None = None
-    rows: Rows | None = None
+    selection: Selection | None = None
     substitutions: tuple[Substitution, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchAnswer:
-    """A page of the ranking, best first, as rows of the query's snapshot.
+    """A page of the ranking, best first.
 
     Args:
-        rows, scores: the page.
+        images, scores: the page.
         total: images in the whole ranking.
+        total_is_exact: False if there may be more.
         encode_ms, search_ms: how long the searches took that were done together. Units: milliseconds.
     """
 
-    rows: list[int]
+    images: Sequence[StoredImage]
     scores: list[float]
     total: int
+    total_is_exact: bool
     encode_ms: float
     search_ms: float
 
@@ -66,22 +68,29 @@ def search(queries: Sequence[SearchQuery]) -> list[SearchAnswer]:
     snapshot = queries[0].snapshot
     vectors = embed(snapshot.version.encoder, PackedGraphs.pack(query.resolved for query in queries))
     encoded = perf_counter()
-    hits = snapshot.search(
+    pages = snapshot.pages(
         [
-            Lookup(query=vector, wanted=query.offset + query.limit, min_score=query.min_score, allowed=query.rows)
+            PageQuery(
+                vector=vector,
+                limit=query.limit,
+                offset=query.offset,
+                min_score=query.min_score,
+                selection=query.selection,
+            )
             for query, vector in zip(queries, vectors, strict=True)
         ]
     )
     ended = perf_counter()
     return [
         SearchAnswer(
-            rows=found.rows[query.offset :].tolist(),
-            scores=found.scores[query.offset :].tolist(),
-            total=found.total,
+            images=page.images,
+            scores=page.scores,
+            total=page.total,
+            total_is_exact=page.total_is_exact,
             encode_ms=(encoded - started) * 1000,
             search_ms=(ended - encoded) * 1000,
         )
-        for query, found in zip(queries, hits, strict=True)
+        for page in pages
     ]
 
 

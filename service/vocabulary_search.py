@@ -4,7 +4,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from model.vocabulary import UNKNOWN_ID, Vocabulary
 from service.index.postings import NAMELESS, FilterIndex
 from service.index.ranking import Rows
-from service.index.snapshot import Snapshot
-
-NameKind = Literal["object", "predicate", "attribute"]
+from service.index.state import NameKind, State
 
 # The postings that names of a kind stand in, and where in an entry.
 _PLACES: Final = {"object": ("objects", 0), "predicate": ("triples", 1), "attribute": ("attributes", 1)}
@@ -78,10 +76,10 @@ class VocabularySearch:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._snapshot: Snapshot | None = None
+        self._snapshot: State | None = None
         self._lists: dict[NameKind, NameList] = {}
 
-    def names(self, kind: NameKind, snapshot: Snapshot) -> NameList:
+    def names(self, kind: NameKind, snapshot: State) -> NameList:
         """The names of a kind in a state of the catalogue; blocks while they are collected."""
         with self._lock:
             if self._snapshot is not snapshot:
@@ -91,17 +89,13 @@ class VocabularySearch:
             return self._lists[kind]
 
 
-def collect_names(kind: NameKind, snapshot: Snapshot) -> list[Name]:
+def collect_names(kind: NameKind, snapshot: State) -> list[Name]:
     """All names of a kind, each with how many of the images that can be found have it."""
-    changed = snapshot.overlay.filters
-    numbers = changed.names[f"{kind}s"]  # those of the version, and more
-    images = count_images(kind, snapshot.version.filters, len(numbers)) + count_images(kind, changed, len(numbers))
-    if len(snapshot.overlay.hidden):
-        images -= count_images(kind, snapshot.version.filters, len(numbers), snapshot.overlay.hidden)
+    images = snapshot.name_counts(kind)
     known = _known(kind, snapshot.version.checkpoint.resolver.vocabulary)
-    had = [(name, int(images[number])) for name, number in numbers.items() if name != NAMELESS]
+    had = [(name, count) for name, count in images.items() if name != NAMELESS]
     found = [Name(name, count, name in known) for name, count in had if count or name in known]
-    return found + [Name(name, 0, known=True) for name in known.difference(numbers)]
+    return found + [Name(name, 0, known=True) for name in known.difference(images)]
 
 
 def count_images(kind: NameKind, index: FilterIndex, size: int, only: Rows | None = None) -> NDArray[np.int64]:

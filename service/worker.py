@@ -15,8 +15,8 @@ from model.batch import PackedGraphs
 from model.inference import embed
 from model.scene_graph import SceneGraph
 from service.index.ranking import Vectors
+from service.index.state import Version
 from service.index.vector_index import use_one_thread
-from service.index.versions import IndexVersion
 from service.search import SearchAnswer, SearchQuery, search
 
 MAX_BATCH: Final = 64
@@ -78,7 +78,7 @@ class SearchWorker:
             self._call(loop)
         return await outcome
 
-    def encode(self, version: IndexVersion, graphs: Sequence[SceneGraph]) -> Vectors:
+    def encode(self, version: Version, graphs: Sequence[SceneGraph]) -> Vectors:
         """Unit vectors of scene graphs by a version's model; blocks, and searches come between two calls.
 
         Shapes:

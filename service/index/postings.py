@@ -25,7 +25,14 @@ from model.scene_graph import SceneGraph
 from model.vocabulary import normalize_name
 
 DIRECTORY: Final = "filters"
-KINDS: Final = {"objects": 1, "attributes": 2, "triples": 3}
+PARTS: Final = {
+    "objects": ("objects",),
+    "attributes": ("objects", "attributes"),
+    "triples": ("objects", "predicates", "objects"),
+}
+"""Kinds of entries, and of what the names are that make up one."""
+
+KINDS: Final = {kind: len(parts) for kind, parts in PARTS.items()}
 """Kinds of entries, and how many numbers make up one."""
 
 NAMELESS: Final = ""
@@ -99,9 +106,14 @@ class FilterIndex:
     names: dict[str, dict[str, int]]
     postings: dict[str, Postings]
 
-    def mask(self, kind: str, entry: Sequence[int | None]) -> Mask:
-        """Which images have such an entry; None stands for any number. Shape (images,)."""
-        return self.postings[kind].mask(self.images, entry)
+    def mask(self, kind: str, entry: Sequence[str | None]) -> Mask:
+        """Which images have an entry of these names; None stands for any. Shape (images,)."""
+        numbers: list[int | None] = []
+        for part, name in zip(PARTS[kind], entry, strict=True):
+            if name is not None and name not in self.names[part]:
+                return np.zeros(self.images, np.bool_)
+            numbers.append(None if name is None else self.names[part][name])
+        return self.postings[kind].mask(self.images, numbers)
 
 
 class FilterIndexBuilder:

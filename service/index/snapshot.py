@@ -1,7 +1,8 @@
 """What a search sees: an index version and the changes since, as one state of the catalogue."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 
@@ -9,7 +10,9 @@ from service.catalogue import StoredImage
 from service.filters import ResolvedFilter
 from service.index.live import Overlay, row_of
 from service.index.ranking import Hits, Lookup, Rows
+from service.index.state import NameKind, Page, PageQuery, Selection
 from service.index.versions import IndexVersion
+from service.vocabulary_search import count_images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,35 @@ class Snapshot:
         """How many images can be found."""
         return len(self.version.ids) - len(self.overlay.hidden) + len(self.overlay.ids)
 
+    @property
+    def changed(self) -> int:
+        """How many images have changed since the version was made."""
+        return len(self.overlay.ids)
+
+    @property
+    def removed(self) -> int:
+        """How many images of the version have changed or are gone."""
+        return len(self.overlay.hidden)
+
+    @property
+    def names(self) -> Mapping[str, Container[str]]:
+        """The names that images have, or had."""
+        return self.overlay.filters.names  # those of the version, and more
+
+    def name_counts(self, kind: NameKind) -> Mapping[str, int]:
+        """How many images have each name."""
+        changed = self.overlay.filters
+        numbers = changed.names[f"{kind}s"]
+        images = count_images(kind, self.version.filters, len(numbers)) + count_images(kind, changed, len(numbers))
+        if len(self.overlay.hidden):
+            images -= count_images(kind, self.version.filters, len(numbers), self.overlay.hidden)
+        return {name: int(images[number]) for name, number in numbers.items()}
+
+    def get(self, image_id: str) -> StoredImage | None:
+        """An image, if it can be found."""
+        row = self.find(image_id)
+        return None if row is None else self.image(row)
+
     def id_of(self, row: int) -> str:
         """The id of the image in a row."""
         own = len(self.version.ids)
@@ -58,12 +90,34 @@ class Snapshot:
         own = len(self.version.ids)
         return self.version.records[row] if row < own else self.overlay.images[row - own]
 
-    def rows(self, wanted: ResolvedFilter) -> Rows:
+    def select(self, wanted: ResolvedFilter) -> Rows:
         """The rows that a filter allows, rising."""
         mask = wanted.mask(self.version.filters)
         mask[self.overlay.hidden] = False
         changed = wanted.mask(self.overlay.filters)
         return np.concatenate([np.flatnonzero(mask), np.flatnonzero(changed) + len(mask)]).astype(np.int64)
+
+    def pages(self, queries: Sequence[PageQuery]) -> list[Page]:
+        """The pages asked for."""
+        hits = self.search(
+            [
+                Lookup(
+                    query=query.vector,
+                    wanted=query.offset + query.limit,
+                    min_score=query.min_score,
+                    allowed=_rows(query.selection),
+                )
+                for query in queries
+            ]
+        )
+        return [
+            Page(
+                images=_Images(self, found.rows[query.offset :].tolist()),
+                scores=found.scores[query.offset :].tolist(),
+                total=found.total,
+            )
+            for query, found in zip(queries, hits, strict=True)
+        ]
 
     def search(self, lookups: Sequence[Lookup]) -> list[Hits]:
         """The best rows for each lookup: by falling score, then by image id.
@@ -85,6 +139,30 @@ class Snapshot:
         # Rows of either part are in the order of ids, but not all together.
         order = sorted(range(len(rows)), key=lambda place: (-scores[place], self.id_of(int(rows[place]))))[:wanted]
         return Hits(rows[order], scores[order], own.total + changed.total)
+
+
+class _Images(Sequence[StoredImage]):
+    """The images in some rows, read when they are looked at."""
+
+    def __init__(self, snapshot: Snapshot, rows: list[int]) -> None:
+        self._snapshot, self._rows = snapshot, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> StoredImage: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[StoredImage]: ...
+    def __getitem__(self, place: int | slice) -> StoredImage | Sequence[StoredImage]:
+        if isinstance(place, slice):
+            return _Images(self._snapshot, self._rows[place])
+        return self._snapshot.image(self._rows[place])
+
+
+def _rows(selection: Selection | None) -> Rows | None:
+    assert not isinstance(selection, str), "a selection belongs to the state that made it"
+    return selection
 
 
 def _part(lookup: Lookup, start: int, stop: int) -> Lookup:

@@ -117,6 +117,22 @@ class IndexStore:
             raise IndexVersionError(f"{self.current_file} names no index version; {_REMEDY}")
         return name
 
+    def stamp(self) -> object:
+        """Something that differs after another version was put to use."""
+        try:
+            status = self.current_file.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def open(self, version: str) -> IndexVersion:
+        """Read and verify a version.
+
+        Raises:
+            IndexVersionError: it is missing or damaged.
+        """
+        return open_version(self.directory(version))
+
     def names(self) -> list[str]:
         """The versions on the disk, newest first."""
         try:

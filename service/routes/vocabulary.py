@@ -5,8 +5,9 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Depends, Query, Request
 
 from service.dependencies import ServicesDep
+from service.index.state import NameKind
 from service.schemas import VocabularyName, VocabularyResponse
-from service.vocabulary_search import NameKind, VocabularySearch
+from service.vocabulary_search import VocabularySearch
 
 router = APIRouter(tags=["search"])
 

@@ -16,6 +16,7 @@ from model.formats import write_graph
 from service.catalogue import Catalogue
 from service.database import open_database
 from service.engine import Engine as SearchEngine
+from service.index.snapshot import Snapshot
 from service.index.versions import open_version
 from service.jobs import JobRecord, Jobs
 from service.tables import Job
@@ -105,6 +106,7 @@ def found_ids(place: Place, engine: Engine) -> set[str]:
     assert searching.problem is None
     snapshot = searching.require_snapshot()
     searching._worker.close()
+    assert isinstance(snapshot, Snapshot)
     rows = range(len(snapshot.version.ids) + len(snapshot.overlay.ids))
     return {snapshot.id_of(row) for row in rows if snapshot.find(snapshot.id_of(row)) == row}
 

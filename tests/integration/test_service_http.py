@@ -276,7 +276,7 @@ def test_answers_are_those_of_the_version_on_the_disk(service: Service) -> None:
 
     document = service.search(RIDING, limit=20, offset=3).json()
 
-    assert [result["image_id"] for result in document["results"]] == [version.ids[row] for row in expected.rows]
+    assert [result["image_id"] for result in document["results"]] == [image.image_id for image in expected.images]
     assert [result["score"] for result in document["results"]] == pytest.approx(expected.scores, abs=2e-6)
     assert document["index_version"] == version.manifest.version
     assert document["model_version"] == version.checkpoint.digest

@@ -82,7 +82,7 @@ def open_version_once(place: Place, name: str) -> dict[str, Any]:
         (answer,) = search([query_of(version, read_query_graph(GRAPH, None, Settings()), limit=20)])
         _expected[key] = {
             "model_version": version.checkpoint.digest,
-            "image_ids": [version.ids[row] for row in answer.rows],
+            "image_ids": [image.image_id for image in answer.images],
         }
     return _expected[key]
 

@@ -36,7 +36,7 @@ REASONS = ("rate_limit", "queue_full", "deadline")
 
 def test_a_batch_counts_each_of_its_searches() -> None:
     metrics = Metrics()
-    answer = SearchAnswer(rows=[], scores=[], total=0, encode_ms=1, search_ms=2)
+    answer = SearchAnswer(images=[], scores=[], total=0, total_is_exact=True, encode_ms=1, search_ms=2)
     metrics.count_batch(answer, [0.001, 0.5, 0.25], 0.003)
     metrics.count_warnings(["nearest", "nearest", "attributes_not_scored"])
 

@@ -66,7 +66,7 @@ def ranking(snapshot: Snapshot, query: np.ndarray, wanted: Filter | None) -> tup
     rows = None
     if wanted is not None:
         names = snapshot.overlay.filters.names
-        rows = snapshot.rows(resolve(wanted, names, snapshot.version.checkpoint.resolver))
+        rows = snapshot.select(resolve(wanted, names, snapshot.version.checkpoint.resolver))
     (hits,) = snapshot.search([Lookup(query=query, wanted=30, allowed=rows)])
     pairs = zip(map(snapshot.id_of, hits.rows.tolist()), hits.scores.tolist(), strict=True)
     return list(pairs), hits.total

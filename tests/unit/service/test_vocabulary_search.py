@@ -10,7 +10,8 @@ from model.formats import read_graph
 from model.resolution import NameResolver
 from model.scene_graph import SceneGraph
 from service.index.postings import FilterIndexBuilder
-from service.vocabulary_search import Name, NameKind, NameList, count_images
+from service.index.state import NameKind
+from service.vocabulary_search import Name, NameList, count_images
 from tests.factories import make_checkpoint, make_graph
 
 WORDS = st.sampled_from(["a", "ab", "b", "tr", "tree", "\u00e9", "z"])
