@@ -1,5 +1,6 @@
 """The web application: its parts, its routes, and every error as a problem document."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -23,7 +24,7 @@ from service.catalogue import Catalogue
 from service.database import open_database
 from service.dependencies import Services, is_one_of, require_search
 from service.engine import Engine
-from service.errors import HTTP_KINDS, INTERNAL_DETAIL, Kind, ProblemDocument, RequestInvalidError, problem_of
+from service.errors import HTTP_KINDS, INTERNAL_DETAIL, Kind, ProblemDocument, RequestInvalidError, problem_of, refusal
 from service.index.versions import IndexStore
 from service.invalid_fields import message_of_field, problem_of_field
 from service.jobs import Jobs
@@ -42,6 +43,8 @@ _HOME: Final = Path(__file__).parent / "web" / "index.html"
 _SEARCH_ROUTERS: Final = (search.router, vocabulary.router, images.router)
 _OTHER_ROUTERS: Final = (reindex.router, job_routes.router, index.router, health.router)
 _BODY_METHODS: Final = ("POST", "PUT", "PATCH")
+
+_log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -127,6 +130,8 @@ async def _known_error(request: Request, error: Exception) -> Response:
     document = problem_of(error)
     if document.kind.status == 500:
         raise error  # the middleware logs it and answers
+    if isinstance(error, OperationalError):
+        _log.error("%s", refusal(error))
     return _respond(request, document)
 
 

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy import URL, Dialect, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.errors import CatalogueError
 from service.schema import ensure_schema
 
 _BUSY_TIMEOUT: Final = 30.0  # seconds that a writer waits for another one (SQLite)
+_CONNECT_TIMEOUT: Final = 5  # seconds until a server that does not answer counts as gone (PostgreSQL)
 _CONNECTIONS: Final = 45  # at most: a few more than the threads that answer requests
 
 
@@ -70,15 +72,52 @@ def _parse(url: URL | str) -> URL:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
+        if "connect_timeout" not in url.query:
+            url = url.update_query_dict({"connect_timeout": str(_CONNECT_TIMEOUT)})
         return create_engine(url, pool_pre_ping=True, max_overflow=_CONNECTIONS)
     if url.database in (None, "", ":memory:"):
         raise CatalogueError("SCENERANK_DATABASE_URL must name a file: indexing is another process, which reads it too")
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    file = Path(url.database)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        file.touch()
     # IMMEDIATE: who means to write waits for its turn before it reads; a reader that turned writer could not wait.
     arguments = {"timeout": _BUSY_TIMEOUT, "isolation_level": "IMMEDIATE"}
     engine = create_engine(url, connect_args=arguments, max_overflow=_CONNECTIONS)
+    _follow_file(engine, file.absolute())
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
+
+
+def _follow_file(engine: Engine, file: Path) -> None:
+    """Let connections be to the file that is there now: one that was moved away is not written to any more.
+
+    A file that is missing is not made anew: it comes back, or somebody has to look after it.
+    """
+
+    def connect(_dialect: Dialect, _record: ConnectionPoolEntry, arguments: list[Any], named: dict[str, Any]) -> None:
+        arguments[:] = [f"{file.as_uri()}?mode=rw"]
+        named["uri"] = True
+
+    def opened(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401, ARG001 (a driver's connection)
+        record.info["file"] = _identity(file)
+
+    def taken(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401, ARG001
+        if record.info.get("file") != _identity(file):
+            raise DisconnectionError
+
+    event.listen(engine, "do_connect", connect)
+    event.listen(engine, "connect", opened)
+    event.listen(engine, "checkout", taken)
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 (a driver's connection)

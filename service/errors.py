@@ -210,7 +210,7 @@ def problem_of(error: Exception) -> ProblemDocument:
         case KeyRequiredError():
             headers["WWW-Authenticate"] = 'ApiKey realm="SceneRank", header="X-API-Key"'
         case OperationalError():
-            detail = "the database does not answer; try again, and see the service's log if it stays so"
+            detail = "the database does not do its part: it is away, locked or full; the service's log tells, try again"
         case _ if kind.status == 500:
             detail = INTERNAL_DETAIL
     return ProblemDocument(kind=kind, detail=detail, problems=problems, headers=headers)

@@ -41,38 +41,63 @@ PATIENCE: Final = 30.0  # seconds until a test gives up waiting for something th
 NewDatabase = Callable[[], str]
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """A PostgreSQL server of our own, reached by a socket; gives the URL of its databases, but for their name.
+class PostgresServer:
+    """A PostgreSQL server of our own, reached by a socket, that can be ended and started again.
 
     PostgreSQL refuses to run as root, so root runs it as the user `postgres`.
     """
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    found = shutil.which("initdb") or (str(programs[-1]) if programs else None)
-    if found is None:
-        skip_or_fail("postgres", "PostgreSQL's server programs are not installed")
-    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
-    home = Path(tempfile.mkdtemp(prefix="scenerank-postgres-"))
-    if user:
-        shutil.chown(home, "postgres", "postgres")
-    binaries, data = Path(found).parent, home / "data"
-    subprocess.run(
-        [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
-        check=True, stdout=subprocess.DEVNULL, cwd=home, **user,
-    )  # fmt: skip
-    log = (home / "log").open("wb")
-    server = subprocess.Popen(
-        [binaries / "postgres", "-D", data, "-k", home, "-c", "listen_addresses=", "-F"],
-        stdout=log, stderr=log, cwd=home, **user,
-    )  # fmt: skip
+
+    def __init__(self) -> None:
+        programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+        found = shutil.which("initdb") or (str(programs[-1]) if programs else None)
+        if found is None:
+            skip_or_fail("postgres", "PostgreSQL's server programs are not installed")
+        self._user: dict[str, Any] = (
+            {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+        )
+        self._home, self._binaries = Path(tempfile.mkdtemp(prefix="scenerank-postgres-")), Path(found).parent
+        if self._user:
+            shutil.chown(self._home, "postgres", "postgres")
+        subprocess.run(
+            [found, "-D", self._home / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            check=True, stdout=subprocess.DEVNULL, cwd=self._home, **self._user,
+        )  # fmt: skip
+        self.url = f"postgresql://postgres@/{{}}?host={self._home}"
+        """Of its databases, but for their name."""
+
+    def start(self) -> None:
+        with (self._home / "log").open("ab") as log:
+            options = f"-D {self._home}/data -k {self._home} -F -c listen_addresses=".split()
+            command = [str(self._binaries / "postgres"), *options]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._home, **self._user)
+        until(self._answers, "PostgreSQL answers")
+
+    def end(self) -> None:
+        """At once: who is connected loses the connection."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(PATIENCE)
+
+    def remove(self) -> None:
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url.format("postgres")).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A server for all tests; gives the URL of its databases, but for their name."""
+    server = PostgresServer()
+    server.start()
     try:
-        until(lambda: _answers(home), "PostgreSQL answers")
-        yield f"postgresql://postgres@/{{}}?host={home}"
+        yield server.url
     finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(PATIENCE)
-        log.close()
-        shutil.rmtree(home, ignore_errors=True)
+        server.end()
+        server.remove()
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
@@ -256,11 +281,3 @@ def _alive(client: httpx.Client) -> bool:
         return client.get("/livez").status_code == 200
     except httpx.TransportError:
         return False
-
-
-def _answers(home: Path) -> bool:
-    try:
-        psycopg.connect(f"postgresql://postgres@/postgres?host={home}").close()
-    except psycopg.OperationalError:
-        return False
-    return True
