@@ -138,7 +138,8 @@ class FilterIndexBuilder:
         entries: dict[str, list[tuple[int, ...]]] = {kind: [] for kind in KINDS}
         rows: dict[str, list[int]] = {kind: [] for kind in KINDS}
         for row, graph in enumerate(graphs, self._images):
-            for kind, found in self._entries_of(graph).items():
+            for kind, named in entries_of(graph, self._resolver).items():
+                found = {tuple(map(self._number, PARTS[kind], names)) for names in named}
                 entries[kind] += found
                 rows[kind] += [row] * len(found)
         for kind, size in KINDS.items():
@@ -165,34 +166,27 @@ class FilterIndexBuilder:
         names = {kind: dict(numbers) for kind, numbers in self._numbers.items()}
         return FilterIndex(int((rows >= 0).sum()), names, postings)
 
-    def _entries_of(self, graph: SceneGraph) -> dict[str, set[tuple[int, ...]]]:
-        objects, predicates = self._resolver.objects, self._resolver.predicates
-        number = {
-            item.id: self._number("objects", NAMELESS if item.name is None else objects.canonical(item.name))
-            for item in graph.objects
-        }
-        return {
-            "objects": {(one,) for one in number.values()},
-            "attributes": {
-                (number[item.id], self._number("attributes", normalize_name(text)))
-                for item in graph.objects
-                for text in item.attributes
-            },
-            "triples": {
-                (
-                    number[edge.subject],
-                    self._number(
-                        "predicates", NAMELESS if edge.predicate is None else predicates.canonical(edge.predicate)
-                    ),
-                    number[edge.object],
-                )
-                for edge in graph.relationships
-            },
-        }
-
     def _number(self, kind: str, name: str) -> int:
         numbers = self._numbers[kind]
         return numbers.setdefault(name, len(numbers))
+
+
+def entries_of(graph: SceneGraph, resolver: NameResolver) -> dict[str, list[tuple[str, ...]]]:
+    """What filters can find in a graph, by kind: the names of each object, attribute and triple."""
+    objects, predicates = resolver.objects, resolver.predicates
+    name = {item.id: NAMELESS if item.name is None else objects.canonical(item.name) for item in graph.objects}
+    return {
+        "objects": [(one,) for one in name.values()],
+        "attributes": [(name[item.id], normalize_name(text)) for item in graph.objects for text in item.attributes],
+        "triples": [
+            (
+                name[edge.subject],
+                NAMELESS if edge.predicate is None else predicates.canonical(edge.predicate),
+                name[edge.object],
+            )
+            for edge in graph.relationships
+        ],
+    }
 
 
 def save_filter_index(directory: Path, index: FilterIndex) -> None:
