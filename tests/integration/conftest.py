@@ -222,7 +222,7 @@ class Service:
 
 
 @contextmanager
-def serving(place: Place, *, stderr: IO[bytes] | None = None) -> Iterator[Service]:
+def serving(place: Place, *, stderr: IO[bytes] | int | None = None) -> Iterator[Service]:
     """A service process, ended at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

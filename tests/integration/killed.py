@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
@@ -109,6 +110,15 @@ def delete_image(url: str, step: int) -> None:
     engine = open_database(url)
     die_at(step, files=False)
     Catalogue(engine).delete(make_records(1)[0].image_id)
+
+
+def keep_building(url: str, data_dir: Path, checkpoints: Sequence[Path]) -> None:
+    """One `scenerank index build` after the other, each with the next checkpoint."""
+    engine = open_database(url)
+    jobs, store = Jobs(engine, timeout=60), IndexStore(data_dir / "index")
+    for checkpoint in cycle(checkpoints):
+        job, _ = jobs.enqueue(checkpoint=str(checkpoint))
+        run_reindex(job.id, jobs=jobs, catalogue=Catalogue(engine), store=store, progress=lambda *_: None)
 
 
 def serve(url: str, data_dir: Path, port: int) -> None:
