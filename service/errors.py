@@ -16,6 +16,7 @@ SceneRankError (model.errors)
 ├── NoIndexError              nothing to search in yet
 ├── IndexVersionError         an index version that is missing, damaged, or made for another model
 ├── ReindexError              a new index version could not be built
+├── VectorStoreError          Milvus is unreachable, or refuses what it is asked
 └── CatalogueError            the database is missing, unreachable, or of another version
 """
 
@@ -108,6 +109,10 @@ class ReindexError(SceneRankError):
     """A new index version could not be built; the old one stays."""
 
 
+class VectorStoreError(SceneRankError):
+    """Milvus is unreachable, or refuses what it is asked."""
+
+
 class CatalogueError(SceneRankError):
     """The database is missing, unreachable, or of another version."""
 
@@ -147,6 +152,7 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
     RollbackError: Kind(409, "no-rollback", "Cannot go back to that version"),
     NoIndexError: Kind(503, "no-index", "There is no index yet", retry_after=5),
     IndexVersionError: Kind(503, "index-unusable", "The index cannot be used", retry_after=30),
+    VectorStoreError: Kind(503, "vector-store-unavailable", "The vectors cannot be searched now", retry_after=5),
     CatalogueError: Kind(503, "database-unavailable", "The database cannot be used", retry_after=5),
     OperationalError: Kind(503, "database-unavailable", "The database cannot be used", retry_after=5),
     # Meant for whoever runs the service, so they are logged, and a stranger learns nothing of them.
