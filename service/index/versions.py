@@ -18,7 +18,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -210,10 +210,14 @@ class IndexStore:
 
     def publish(self, staged: Path) -> None:
         """Put a complete version among the others and make it the one in use."""
+        self.add(staged)
+        self.use(staged.name)
+
+    def add(self, staged: Path) -> None:
+        """Put a complete version among the others."""
         self._versions.mkdir(exist_ok=True)
         staged.rename(self._versions / staged.name)
         _sync(self._versions)
-        self.use(staged.name)
 
     def use(self, version: str) -> None:
         """Make a version that is on the disk the one in use."""
@@ -280,9 +284,7 @@ def open_version(directory: Path) -> IndexVersion:
     """
     manifest = read_manifest(directory)
     try:
-        for name in ("vectors.npy", "ids.json", *manifest.files):
-            if name not in manifest.files or _sha256(directory / name) != manifest.files[name]:
-                raise IndexVersionError(f"{directory / name} does not match its checksum; {_REMEDY}")
+        verify_files(directory, manifest, ("vectors.npy", "ids.json"))
         checkpoint = load_checkpoint(directory / "model")
         ids: list[str] = json.loads((directory / "ids.json").read_bytes())
         vectors = np.load(directory / "vectors.npy", mmap_mode="r", allow_pickle=False)
@@ -316,6 +318,18 @@ def open_version(directory: Path) -> IndexVersion:
         filters=filters,
         records=records,
     )
+
+
+def verify_files(directory: Path, manifest: IndexManifest, needed: Sequence[str]) -> None:
+    """See that a version's files are those of its manifest, and that what is needed is among them.
+
+    Raises:
+        IndexVersionError: one is not.
+        OSError: one cannot be read.
+    """
+    for name in (*needed, *manifest.files):
+        if name not in manifest.files or _sha256(directory / name) != manifest.files[name]:
+            raise IndexVersionError(f"{directory / name} does not match its checksum; {_REMEDY}")
 
 
 def _sha256(path: Path) -> str:
