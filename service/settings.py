@@ -19,6 +19,8 @@ class Settings(BaseSettings):
     Args:
         data_dir: where index versions live, and the SQLite database unless database_url names another.
         database_url: any SQLAlchemy URL; postgresql:// means psycopg 3.
+        index_url: Milvus, `http://USER:PASSWORD@HOST:PORT/DATABASE`, or a path that ends in `.db` for milvus-lite; none
+            set keeps vectors in files under data_dir.
         checkpoint: a training run or checkpoint that new index versions are built with, or `pretrained`.
         admin_keys: comma-separated keys, any of which opens the admin calls; none set closes them to everybody.
         search_keys: comma-separated keys, any of which opens searches and images, as an admin key does; none set opens
@@ -43,6 +45,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("data")
     database_url: SecretStr | None = None
+    index_url: SecretStr | None = None
     checkpoint: Path | None = None
     admin_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     search_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
@@ -54,7 +57,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     max_limit: int = Field(default=1000, ge=1)
     max_window: int = Field(default=10_000, ge=1)
-    max_queue: int = Field(default=128, ge=1)
+    max_queue: int = Field(default=64, ge=1)
     request_timeout: float = Field(default=10.0, gt=0)
     drain_time: float = Field(default=1.0, ge=0)
     log_format: LogFormat = "text"
@@ -103,6 +106,7 @@ class Settings(BaseSettings):
         values = {
             "data_dir": str(self.data_dir.absolute()),
             "database_url": self.database_url.get_secret_value() if self.database_url is not None else "",
+            "index_url": self.index_url.get_secret_value() if self.index_url is not None else "",
             "job_timeout": str(self.job_timeout),
             "index_versions_kept": str(self.index_versions_kept),
         }
