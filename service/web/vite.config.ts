@@ -9,7 +9,14 @@ export default defineConfig(({ command }) => ({
   root: "src",
   base: command === "build" ? "/static/" : "/",
   plugins: [react()],
-  build: { outDir: "../dist", emptyOutDir: true, target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  build: {
+    outDir: "../dist",
+    emptyOutDir: true,
+    target: "es2022",
+    assetsInlineLimit: 0,
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
+    modulePreload: { polyfill: false },
+  },
   server: {
     proxy: Object.fromEntries(calls.map((call) => [`^${call.replace(".", "\\.")}(?=[/?]|$)`, service])),
   },

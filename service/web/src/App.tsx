@@ -1,0 +1,102 @@
+/** The page: what is asked on one side, the images found on the other. */
+import { ReactFlowProvider } from "@xyflow/react";
+import { useCallback, useState } from "react";
+import { AdminDialog } from "./admin/AdminDialog";
+import type { Result } from "./api/client";
+import { Composer } from "./Composer";
+import { Header } from "./Header";
+import { isBlank, type NativeGraph } from "./query/model";
+import { PasteDialog } from "./query/PasteDialog";
+import type { Pasted } from "./query/paste";
+import { type Failed, usePasting } from "./query/usePasting";
+import { useQuery } from "./query/useQuery";
+import { ResultDialog } from "./results/ResultDialog";
+import { Results } from "./results/Results";
+import { ResultsHead } from "./results/ResultsHead";
+import { Problem } from "./search/Problem";
+import { useSearch } from "./search/useSearch";
+import { useWatch } from "./search/useWatch";
+import { forget } from "./search/vocabulary";
+
+type Shown =
+  | { readonly dialog: "admin" }
+  | { readonly dialog: "paste"; readonly begin: Failed | null }
+  | { readonly dialog: "result"; readonly result: Result }
+  | null;
+
+export function App() {
+  const state = useQuery();
+  const search = useSearch(state.request, state.answered);
+  const [shown, setShown] = useState<Shown>(null);
+  const [selected, setSelected] = useState<string | null>(null);
+  const [watchedId, setWatchedId] = useState<string | null>(null);
+  const watch = useWatch(watchedId, search.found, state.request);
+
+  const take = useCallback(
+    ({ graph, must, mustNot }: Pasted) => {
+      state.show(graph, { must, mustNot });
+      setShown(null);
+      setSelected(null);
+      setWatchedId(null);
+    },
+    [state.show],
+  );
+  const fail = useCallback((failed: Failed) => setShown({ dialog: "paste", begin: failed }), []);
+  const dropping = usePasting(take, fail);
+
+  const searchWith = (graph: NativeGraph, imageId: string) => {
+    state.show(graph);
+    setWatchedId(imageId);
+    setShown(null);
+    setSelected(null);
+  };
+  const browsing = isBlank(state.query) && search.found?.key === state.request.key;
+  const query = search.found?.answer.query as NativeGraph | undefined;
+  const inText =
+    search.problem !== null && search.problem.status === 422 && typeof state.request.body.text === "string";
+  return (
+    <ReactFlowProvider>
+      <Header onAdmin={() => setShown({ dialog: "admin" })} />
+      <main className="page">
+        <Composer
+          state={state}
+          search={search}
+          textProblem={inText ? search.problem : null}
+          selected={selected}
+          onSelect={setSelected}
+          onPaste={() => setShown({ dialog: "paste", begin: null })}
+        />
+        <section className="results" aria-labelledby="results-title">
+          <ResultsHead state={state} search={search} watch={watch} onUnwatch={() => setWatchedId(null)} />
+          {search.problem && !inText && <Problem problem={search.problem} onRetry={search.again} />}
+          <Results
+            search={search}
+            browsing={browsing}
+            watched={watchedId}
+            onOpen={(result) => setShown({ dialog: "result", result })}
+          />
+        </section>
+      </main>
+      {dropping && <div className="drop-veil">Drop a scene graph to search with it</div>}
+      {shown?.dialog === "admin" && (
+        <AdminDialog
+          onClose={() => setShown(null)}
+          onSwitch={() => {
+            forget();
+            search.again();
+          }}
+        />
+      )}
+      {shown?.dialog === "paste" && <PasteDialog begin={shown.begin} onClose={() => setShown(null)} onTake={take} />}
+      {shown?.dialog === "result" && query && (
+        <ResultDialog
+          result={shown.result}
+          query={query}
+          browsing={browsing}
+          onClose={() => setShown(null)}
+          onSearch={(graph) => searchWith(graph, shown.result.image_id)}
+        />
+      )}
+    </ReactFlowProvider>
+  );
+}

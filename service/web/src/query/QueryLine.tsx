@@ -1,0 +1,59 @@
+/** The query as one line of text, and what to do with it: copy it, paste one, begin anew. */
+import { type ReactNode, useId } from "react";
+import type { ServiceError } from "../api/client";
+import { Icon } from "../parts/Icon";
+
+interface Props {
+  readonly text: string;
+  readonly problem: ServiceError | null;
+  readonly onType: (text: string) => void;
+  readonly onEnd: () => void;
+  readonly children?: ReactNode;
+}
+
+export function QueryLine({ text, problem, onType, onEnd, children }: Props) {
+  const id = useId();
+  return (
+    <div className="query-line">
+      <div className="query-field">
+        <Icon name="search" />
+        <input
+          type="text"
+          aria-label="Query as text"
+          aria-invalid={problem !== null}
+          aria-describedby={`${id}-help`}
+          placeholder="dog on couch; cat next to dog; not person"
+          autoComplete="off"
+          autoCapitalize="none"
+          spellCheck={false}
+          maxLength={4000}
+          value={text}
+          onChange={(event) => onType(event.target.value)}
+          onBlur={onEnd}
+        />
+        {text !== "" && (
+          <button type="button" className="quiet" aria-label="Clear" onClick={() => onType("")}>
+            <Icon name="close" />
+          </button>
+        )}
+      </div>
+      {problem ? (
+        <p className="field-problem" role="alert" id={`${id}-help`}>
+          {sentence(problem.message)}
+        </p>
+      ) : (
+        <p className="help" id={`${id}-help`}>
+          Things and how they relate: <b>man riding horse</b>. End each with <b>;</b> Leave out with <b>not car</b>.
+          Anything is <b>*</b>, a second man <b>man#2</b>.
+        </p>
+      )}
+      {children}
+    </div>
+  );
+}
+
+/** What the service says is wrong, without the field's pointer, which nobody here has seen. */
+function sentence(detail: string): string {
+  const plain = detail.replace(/^\/text: /, "");
+  return `${plain.charAt(0).toUpperCase()}${plain.slice(1)}.`;
+}

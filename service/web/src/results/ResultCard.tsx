@@ -1,0 +1,74 @@
+/** One image of the ranking. */
+import { memo, useMemo } from "react";
+import type { Result } from "../api/client";
+import { Icon } from "../parts/Icon";
+import type { NativeGraph } from "../query/model";
+import { arrows, boxed, standIns, words } from "./matches";
+import { ScenePicture } from "./ScenePicture";
+
+interface Props {
+  readonly result: Result;
+  readonly query: NativeGraph;
+  readonly browsing: boolean;
+  readonly watched: boolean;
+  readonly onOpen: (result: Result) => void;
+}
+
+const MOST = 5;
+
+export const ResultCard = memo(function ResultCard({ result, query, browsing, watched, onOpen }: Props) {
+  const graph = (result.graph ?? { objects: [] }) as unknown as NativeGraph;
+  const objects = useMemo(
+    () => boxed(graph, browsing ? new Map() : standIns(result, query)),
+    [graph, browsing, result, query],
+  );
+  const marks = useMemo(() => (browsing ? [] : arrows(result, query, objects)), [browsing, result, query, objects]);
+  const found = browsing ? [] : words(result, query);
+  const name = browsing
+    ? `Image ${result.image_id}`
+    : `Image ${result.image_id}, rank ${result.rank}, score ${result.score.toFixed(3)}`;
+  return (
+    <li className={watched ? "card watched" : "card"} aria-label={name}>
+      <button
+        type="button"
+        className="card-open"
+        aria-label={`Open image ${result.image_id}`}
+        onClick={() => onOpen(result)}
+      >
+        <ScenePicture
+          id={result.image_id}
+          url={result.url}
+          graph={graph}
+          objects={objects}
+          arrows={marks}
+          shownAt={260}
+        />
+      </button>
+      <div className="card-text">
+        <div className="card-head">
+          {!browsing && <span className="rank">{result.rank}</span>}
+          <span className="card-id" title={result.image_id}>
+            {result.image_id}
+          </span>
+          {!browsing && (
+            <span className="score" title="How alike: 1 is the same scene, 0 nothing in common">
+              {result.score.toFixed(3)}
+            </span>
+          )}
+        </div>
+        {found.length > 0 && (
+          <ul className="words">
+            {found.slice(0, MOST).map((one) => (
+              <li className={one.held ? "held" : "missing"} key={`${one.text} ${one.held}`}>
+                <Icon name={one.held ? "check" : "close"} />
+                <span className="hidden">{one.held ? "has " : "misses "}</span>
+                {one.text}
+              </li>
+            ))}
+            {found.length > MOST && <li className="rest">and {found.length - MOST} more</li>}
+          </ul>
+        )}
+      </div>
+    </li>
+  );
+});
