@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
@@ -11,6 +11,7 @@ from model.errors import ConfigError
 from service.logs import LogFormat
 
 ENV_PREFIX: Final = "SCENERANK_"
+MOST_WINDOW_OF_MILVUS: Final = 16_000  # it gives 16,384 hits, a few of which are needed to see ties
 
 
 class Settings(BaseSettings):
@@ -69,6 +70,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split_keys(cls, value: object) -> object:
         return tuple(key for part in value.split(",") if (key := part.strip())) if isinstance(value, str) else value
+
+    @field_validator("max_window")
+    @classmethod
+    def _within_milvus(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("index_url") is not None and value > MOST_WINDOW_OF_MILVUS:
+            raise ValueError(f"with SCENERANK_INDEX_URL it is at most {MOST_WINDOW_OF_MILVUS}, by a limit of Milvus")
+        return value
 
     @classmethod
     def load(cls, **values: Any) -> Self:  # noqa: ANN401 (whatever the fields take)
