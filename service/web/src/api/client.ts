@@ -82,8 +82,9 @@ async function problem(response: Response): Promise<ServiceError> {
 export const search = (body: SearchRequest, signal?: AbortSignal): Promise<SearchResponse> =>
   call("/search", { method: "POST", body, signal });
 
-export const image = (id: string, signal?: AbortSignal): Promise<ImageResponse> =>
-  call(`/images/${id.split("/").map(encodeURIComponent).join("/")}`, { signal });
+export const image = (id: string, signal?: AbortSignal): Promise<ImageResponse> => call(imagePath(id), { signal });
+
+export const imagePath = (id: string): string => `/images/${id.split("/").map(encodeURIComponent).join("/")}`;
 
 export async function names(kind: NameKind, prefix: string, limit: number): Promise<readonly VocabularyName[]> {
   const fields = new URLSearchParams({ kind, prefix: prefix.slice(0, 200), limit: `${limit}` });

@@ -95,7 +95,6 @@ export function Drawing({ query, warnings, selected, onSelect, edit }: Props) {
   };
 
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: the keys are those of the parts within
     <section className="canvas" aria-label="Drawing" onKeyDown={onKeyDown}>
       <ReactFlow
         nodes={nodes}
@@ -107,7 +106,9 @@ export function Drawing({ query, warnings, selected, onSelect, edit }: Props) {
         onConnectEnd={onConnectEnd}
         onEdgeClick={(_, edge) => onSelect(edge.id)}
         onPaneClick={() => onSelect(null)}
-        defaultEdgeOptions={{ markerEnd: { type: MarkerType.ArrowClosed, width: 18, height: 18 } }}
+        defaultEdgeOptions={{
+          markerEnd: { type: MarkerType.ArrowClosed, width: 18, height: 18, color: "var(--xy-edge-stroke)" },
+        }}
         connectionRadius={40}
         deleteKeyCode={null}
         multiSelectionKeyCode={null}

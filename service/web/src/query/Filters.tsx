@@ -49,7 +49,7 @@ export function Filters({ query, edit }: Props) {
           type="text"
           aria-label="Condition"
           aria-invalid={problem !== null}
-          placeholder="car, white horse, man riding *"
+          placeholder="car, white horse"
           autoComplete="off"
           autoCapitalize="none"
           maxLength={400}

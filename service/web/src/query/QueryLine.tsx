@@ -43,8 +43,8 @@ export function QueryLine({ text, problem, onType, onEnd, children }: Props) {
         </p>
       ) : (
         <p className="help" id={`${id}-help`}>
-          Things and how they relate: <b>man riding horse</b>. End each with <b>;</b> Leave out with <b>not car</b>.
-          Anything is <b>*</b>, a second man <b>man#2</b>.
+          One after the other, with <b>;</b> between: <b>man riding horse; not car</b>. Anything is <b>*</b>, a second
+          man <b>man#2</b>.
         </p>
       )}
       {children}

@@ -5,7 +5,8 @@ import { Dialog } from "../parts/Dialog";
 import { Icon } from "../parts/Icon";
 import { labels, type NativeGraph } from "../query/model";
 import { arrows, boxed, standIns, words } from "./matches";
-import { isPicture, ScenePicture } from "./ScenePicture";
+import { ScenePicture } from "./ScenePicture";
+import { photoOf } from "./usePhoto";
 
 interface Props {
   readonly result: Result;
@@ -20,6 +21,7 @@ export function ResultDialog({ result, query, browsing, onClose, onSearch }: Pro
   const graph = (result.graph ?? { objects: [] }) as unknown as NativeGraph;
   const objects = boxed(graph, browsing ? new Map() : standIns(result, query));
   const found = browsing ? [] : words(result, query);
+  const photo = photoOf(result.image_id, result.url);
   const named = labels({
     objects: graph.objects.map((one) => ({ id: one.id, name: one.name, attributes: [], x: 0, y: 0 })),
   });
@@ -39,10 +41,10 @@ export function ResultDialog({ result, query, browsing, onClose, onSearch }: Pro
           {!browsing && (
             <p className="result-facts">
               Rank <b>{result.rank}</b> · score <b>{result.score.toFixed(3)}</b>
-              {result.url && isPicture(result.url) && (
+              {photo && (
                 <>
                   {" · "}
-                  <a href={result.url} target="_blank" rel="noreferrer">
+                  <a href={photo} target="_blank" rel="noreferrer">
                     Open the picture
                   </a>
                 </>

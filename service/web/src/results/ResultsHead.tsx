@@ -55,7 +55,7 @@ function say({ query }: QueryState, { found, busy, problem }: Search): string {
   if (isBlank(query)) {
     if (total === 0)
       return query.must.length + query.mustNot.length > 0 ? NOTHING : "The catalogue is empty: import images first.";
-    return `Nothing is asked for yet. Pictures of the catalogue, ${count} in all:`;
+    return `Nothing is asked for yet; some of ${count}`;
   }
   return total === 0 ? NOTHING : `${count}, best first`;
 }
