@@ -189,31 +189,51 @@ def _read_lines(path: Path, collection: Collection) -> Iterator[ImageRecord]:
             if not line.strip():
                 continue
             where = f"{path}, line {number}"
-            document = _document(where, line)
-            image_id = document.get("image_id")
-            if not isinstance(image_id, str | int) or isinstance(image_id, bool) or image_id == "":
-                raise DataError(f"{where}: /image_id: every line needs an image_id, a string or a whole number")
-            if line_of.setdefault(str(image_id), number) != number:
-                first = line_of[str(image_id)]
+            document = read_line(where, line)
+            image_id = _image_id(where, document)
+            if line_of.setdefault(image_id, number) != number:
+                first = line_of[image_id]
                 raise DataError(f"{where}: /image_id: image {image_id} is on line {first} already; keep one of them")
-            if not document.get("objects") and not document.get("relationships"):
+            record = read_record(where, document)
+            if record is None:
                 collection.skipped += 1
-                continue
-            try:
-                graph = read_graph(document)
-            except GraphError as error:
-                raise DataError(f"{where}: {error}") from None
-            yield ImageRecord(
-                image_id=str(image_id),
-                graph=graph,
-                url=_url(where, document),
-                width=_pixels(where, document, "width"),
-                height=_pixels(where, document, "height"),
-                metadata=_metadata(where, document),
-            )
+            else:
+                yield record
 
 
-def _document(where: str, line: bytes) -> Mapping[str, Any]:
+def read_record(where: str, document: Mapping[str, Any]) -> ImageRecord | None:
+    """The image that a line of a .jsonl file describes; None if its graph has no object.
+
+    Args:
+        where: the line, for messages.
+        document: what it says.
+
+    Raises:
+        DataError: a field has an impossible value.
+    """
+    image_id = _image_id(where, document)
+    if not document.get("objects") and not document.get("relationships"):
+        return None
+    try:
+        graph = read_graph(document)
+    except GraphError as error:
+        raise DataError(f"{where}: {error}") from None
+    return ImageRecord(
+        image_id=image_id,
+        graph=graph,
+        url=_url(where, document),
+        width=_pixels(where, document, "width"),
+        height=_pixels(where, document, "height"),
+        metadata=_metadata(where, document),
+    )
+
+
+def read_line(where: str, line: bytes) -> Mapping[str, Any]:
+    """A line of a .jsonl file as JSON.
+
+    Raises:
+        DataError: it is no JSON object.
+    """
     try:
         document = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # ValueError: bad JSON, bad UTF-8
@@ -221,6 +241,13 @@ def _document(where: str, line: bytes) -> Mapping[str, Any]:
     if not isinstance(document, dict):
         raise DataError(f"{where}: not a JSON object; every line is one scene graph with its image_id")
     return document
+
+
+def _image_id(where: str, document: Mapping[str, Any]) -> str:
+    image_id = document.get("image_id")
+    if not isinstance(image_id, str | int) or isinstance(image_id, bool) or image_id == "":
+        raise DataError(f"{where}: /image_id: every line needs an image_id, a string or a whole number")
+    return str(image_id)
 
 
 def _url(where: str, document: Mapping[str, Any]) -> str | None:
