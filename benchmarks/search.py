@@ -284,13 +284,16 @@ def measure_large(place: Place) -> Figures:
     with serving(["scenerank", "serve"], place.environment, place.directory / "ours.log") as (url, process, started):
         figures = finish(start_load(f"{url}/search", bodies=place.queries("small"), clients=16, seconds=5))
         status = Path(f"/proc/{process}/status").read_text().splitlines()
-    sizes = {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in status if line.startswith("Vm")}
+    sizes = {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in status if line.startswith(("Vm", "Rss"))}
     vectors, memory, most = (place.version / "vectors.npy").stat().st_size, sizes["VmRSS"], sizes["VmHWM"]
-    print(f"  vectors {vectors / 1e9:.2f} GB, process {memory / 1e9:.2f} GB, at most {most / 1e9:.2f} GB")
+    own = sizes["RssAnon"]
+    print(f"  vectors {vectors / 1e9:.2f} GB, process {memory / 1e9:.2f} GB, at most {most / 1e9:.2f} GB,")
+    print(f"  of it {own / 1e9:.2f} GB its own; the rest is files, shared with other processes and given back when needed")
     print(f"  ready after {started:.1f} s; 16 clients: {figures['throughput']:,.0f} answers/s")
     return {
         "memory": round(memory / vectors, 3),
         "memory at most": round(most / vectors, 3),
+        "memory of its own": round(own / vectors, 3),
         "seconds to ready": round(started, 2),
     }
 
