@@ -23,7 +23,8 @@ from model.scene_graph import Relationship, SceneGraph, SceneObject
 from model.vocabulary import Vocabulary
 from service.catalogue import Catalogue
 from service.database import open_database
-from service.index.versions import IndexStore, read_manifest
+from service.index.manifest import read_manifest
+from service.index.versions import IndexStore
 
 SIZES: Final = {"large": (22, 36), "small": (4, 6)}
 """Queries: how many objects and relationships they have."""

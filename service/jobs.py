@@ -30,6 +30,7 @@ class JobRecord:
     kind: str
     state: JobState
     checkpoint: str
+    index_kind: str
     done: int
     total: int
     index_version: str | None
@@ -54,11 +55,14 @@ class Jobs:
         self._engine = engine
         self._timeout = timeout
 
-    def enqueue(self, *, checkpoint: str, idempotency_key: str | None = None) -> tuple[JobRecord, bool]:
+    def enqueue(
+        self, *, checkpoint: str, index_kind: str = "flat", idempotency_key: str | None = None
+    ) -> tuple[JobRecord, bool]:
         """Enter a reindex.
 
         Args:
             checkpoint: what to build with.
+            index_kind: how the new version is to be searched, as `parse_index_kind` reads it.
             idempotency_key: a second request with the same key gets the first one's job.
 
         Returns:
@@ -79,6 +83,7 @@ class Jobs:
                 "slot": _SLOT,
                 "idempotency_key": idempotency_key,
                 "checkpoint": checkpoint,
+                "index_kind": index_kind,
                 "created_at": datetime.now(UTC),
             }
             try:

@@ -28,6 +28,7 @@ _SEARCH: Final = {
         }
     ],
     "total": 45358,
+    "total_is_exact": True,
     "index_version": _VERSION,
     "model_version": _MODEL,
     "took_ms": {"encode": 1.2, "search": 0.8, "total": 2.6},
@@ -63,6 +64,7 @@ _JOB: Final = {
     "id": "6f1c2a9e-5b7d-4c3e-8a90-1d2e3f405162",
     "kind": "reindex",
     "state": "running",
+    "index": "flat",
     "progress": {"done": 12000, "total": 45358},
     "created_at": _TIME,
     "started_at": _TIME,
@@ -77,6 +79,8 @@ _LISTED: Final = {
     "model_version": _MODEL,
     "dimension": 768,
     "count": 45358,
+    "index": "ivf1024,nprobe=64",
+    "recall": 0.97,
     "created_at": _TIME,
 }
 _SVG: Final = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 480"></svg>'
@@ -108,6 +112,8 @@ ANSWERS: Final[dict[tuple[str, str], Any]] = {
         "changed": 3,
         "removed": 1,
         "metric": "inner_product",
+        "index": "ivf1024,nprobe=64",
+        "recall": 0.97,
         "created_at": _TIME,
         "catalogue_count": 45358,
     },

@@ -18,9 +18,11 @@ from service import logs
 from service.catalogue import Catalogue
 from service.database import open_database
 from service.errors import IndexVersionError, JobEndedError, ReindexError, refusal
+from service.index.approximate import FLAT, IndexKind, parse_index_kind
 from service.index.build import Progress, build_index
+from service.index.manifest import IndexManifest, read_manifest
 from service.index.vector_index import use_one_thread
-from service.index.versions import IndexManifest, IndexStore
+from service.index.versions import IndexStore
 from service.jobs import Jobs
 from service.settings import Settings
 
@@ -43,6 +45,17 @@ def choose_checkpoint(settings: Settings, store: IndexStore, named: Path | None 
         CheckpointError: the first of these that there is cannot be used.
     """
     return find_checkpoint(named or settings.checkpoint or _model_in_use(store) or Path(PRETRAINED)).absolute()
+
+
+def choose_index_kind(store: IndexStore, named: IndexKind | None = None) -> IndexKind:
+    """How to search what is built: as named, else as the version in use is, else exactly."""
+    if named is not None:
+        return named
+    try:
+        current = store.current()
+        return FLAT if current is None else parse_index_kind(read_manifest(store.directory(current)).index)
+    except (IndexVersionError, ValueError, TypeError):
+        return FLAT
 
 
 def _model_in_use(store: IndexStore) -> Path | None:
@@ -87,9 +100,14 @@ def run_reindex(
                     switching.enter_context(store.switching(_PATIENCE))
                     confirm(version)
 
-                checkpoint = Path(jobs.get(job_id).checkpoint)
+                job = jobs.get(job_id)
                 manifest = build_index(
-                    catalogue=catalogue, store=store, checkpoint=checkpoint, progress=report, confirm=confirm_alone
+                    catalogue=catalogue,
+                    store=store,
+                    checkpoint=Path(job.checkpoint),
+                    progress=report,
+                    confirm=confirm_alone,
+                    kind=parse_index_kind(job.index_kind),
                 )
             jobs.succeed(job_id, manifest.version)
     except SceneRankError as error:

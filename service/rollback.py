@@ -3,8 +3,8 @@
 import logging
 
 from service.errors import IndexVersionError, NotFoundError, ReindexRunningError, RollbackError
+from service.index.manifest import IndexManifest
 from service.index.state import Store
-from service.index.versions import IndexManifest
 from service.jobs import Jobs
 
 _PATIENCE = 1.0  # seconds that it waits for another switch to be over

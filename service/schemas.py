@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from model.formats import GraphFormat
 from model.graph_reader import MAX_PROBLEMS
 from model.metadata import write_metadata
+from service.index.approximate import KIND_PATTERN, parse_index_kind
 from service.jobs import JobState
 
 EXAMPLE_GRAPH: Final = {
@@ -37,6 +38,13 @@ class ResponseModel(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
+def _index_kind(text: str) -> str:
+    try:
+        return str(parse_index_kind(text))
+    except ValueError as error:
+        raise PydanticCustomError("index_kind", "{reason}", {"reason": str(error)}) from None
+
+
 class ReindexRequest(RequestModel):
     """What to build the new index version with."""
 
@@ -46,7 +54,15 @@ class ReindexRequest(RequestModel):
         description="Name of a run or checkpoint in the service's DATA_DIR/checkpoints, or `pretrained`, which comes "
         "with SceneRank. Default: SCENERANK_CHECKPOINT, else the model of the version in use, else `pretrained`.",
     )
-    index: Literal["flat"] = Field(default="flat", description="Kind of index: exact search.")
+    index: Annotated[str, AfterValidator(_index_kind)] | None = Field(
+        default=None,
+        description="Kind of index. `flat`: every search looks at all images. `ivf1024` or `ivf1024,nprobe=32`, for "
+        "large catalogues: images are put into that many lists, and a search without `filter` looks into the nprobe "
+        "of them that are nearest to it, without nprobe into a sixteenth. Default: that of the version in use, else "
+        "`flat`.",
+        examples=["ivf1024,nprobe=32"],
+        json_schema_extra={"anyOf": [{"type": "string", "pattern": KIND_PATTERN}, {"type": "null"}]},
+    )
 
 
 class JobProgress(ResponseModel):
@@ -62,6 +78,7 @@ class JobResponse(ResponseModel):
     id: str
     kind: str
     state: JobState
+    index: str = Field(description="The kind of index that it makes.")
     progress: JobProgress
     created_at: datetime
     started_at: datetime | None
@@ -129,6 +146,11 @@ class IndexResponse(ResponseModel):
     changed: int = Field(description="Of these, images added or changed since the version was made.")
     removed: int = Field(description="Images of the version that have changed or left since.")
     metric: str
+    index: str = Field(description="Kind of index, as of POST /reindex.")
+    recall: float | None = Field(
+        description="Of an `ivf` index, measured when it was made: how much of the exact first 10 it found, on "
+        "average, for single relationships of up to 64 of its images."
+    )
     created_at: datetime
     catalogue_count: int = Field(description="Images in the catalogue; the same as `count` within a second.")
 
@@ -142,6 +164,8 @@ class IndexVersionResponse(ResponseModel):
     model_version: str | None = None
     dimension: int | None = None
     count: int | None = Field(default=None, description="Images in it, without changes since it was made.")
+    index: str | None = Field(default=None, description="Kind of index, as of POST /reindex.")
+    recall: float | None = Field(default=None, description="As of GET /index.")
     created_at: datetime | None = None
 
 

@@ -180,6 +180,10 @@ class SearchResponse(ResponseModel):
     total: int = Field(
         description="Images in the ranking over all pages: those with at least `min_score` that meet `filter`."
     )
+    total_is_exact: bool = Field(
+        description="False if there may be more: an `ivf` index ranks only what is in the lists that it looks into, "
+        "and pages end with those. With `filter` all images are looked at."
+    )
     index_version: str = Field(
         description="The state that was searched: a version, and after a `+` the catalogue's revision if something has "
         "changed since the version was made."

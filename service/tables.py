@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Float, Index, Integer, Str
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_REVISION: Final = "0002"
+SCHEMA_REVISION: Final = "0003"
 """The last migration: what it leaves are these tables."""
 
 ID_LENGTH: Final = 200
@@ -90,6 +90,7 @@ class Job(Base):
     slot: Mapped[str | None] = mapped_column(String(32), unique=True)
     idempotency_key: Mapped[str | None] = mapped_column(String(200), unique=True)
     checkpoint: Mapped[str] = mapped_column(Text)
+    index_kind: Mapped[str] = mapped_column(String(32), server_default="flat")
     done: Mapped[int] = mapped_column(Integer, default=0)
     total: Mapped[int] = mapped_column(Integer, default=0)
     index_version: Mapped[str | None] = mapped_column(String(64))

@@ -27,6 +27,11 @@ FORMAT_VERSION: Final = 1
 MOST_LISTS: Final = 65536
 
 _KIND: Final = re.compile(r"ivf([0-9]{1,6})(?:,nprobe=([0-9]{1,6}))?")
+KIND_PATTERN: Final = "^(flat|ivf(N)(,nprobe=[1-9][0-9]{0,5})?)$".replace(
+    "N", "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-6]"
+)
+"""All that `parse_index_kind` takes, but for leading zeros; for the OpenAPI document."""
+
 _GRAMMAR: Final = 'write "flat", "ivf1024" or "ivf1024,nprobe=32"'
 _PROBED: Final = 16  # without nprobe one list of so many is looked into
 _FULL: Final = 39  # rows a list has at least, on average; with fewer k-means finds nothing
@@ -57,6 +62,8 @@ FLAT: Final = IndexKind(lists=0, probes=0)
 def parse_index_kind(text: str) -> IndexKind:
     """Read `flat`, `ivfLISTS` or `ivfLISTS,nprobe=PROBES`; without nprobe a search looks into a sixteenth of the lists.
 
+    As with FAISS, a search looks at most into all lists, whatever nprobe is.
+
     Raises:
         ValueError: it is none of these, or a number is out of range; the message says what to write.
     """
@@ -70,9 +77,9 @@ def parse_index_kind(text: str) -> IndexKind:
     if not 1 <= lists <= MOST_LISTS:
         raise ValueError(f"an index has 1 to {MOST_LISTS} lists, not {lists}; {_GRAMMAR}")
     probes = -(-lists // _PROBED) if match[2] is None else int(match[2])
-    if not 1 <= probes <= lists:
-        raise ValueError(f"nprobe is 1 to {lists} for {lists} lists, not {probes}; {_GRAMMAR}")
-    return IndexKind(lists=lists, probes=probes)
+    if probes < 1:
+        raise ValueError(f"nprobe is at least 1, not {probes}; {_GRAMMAR}")
+    return IndexKind(lists=lists, probes=min(probes, lists))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,14 +17,19 @@ from model.inference import embed, prepare_for_inference
 from model.scene_graph import SceneGraph
 from service.catalogue import Catalogue
 from service.errors import ReindexError
+from service.index.approximate import DIRECTORY as LISTS
+from service.index.approximate import FLAT, IndexKind, build_approximate, save_approximate
+from service.index.manifest import IndexManifest, seal_version
 from service.index.postings import DIRECTORY as FILTERS
 from service.index.postings import FilterIndexBuilder, save_filter_index
 from service.index.quantized import DIRECTORY as QUANTIZED
 from service.index.quantized import save_quantized
 from service.index.ranking import Lookup
+from service.index.recall import RECALL_AT, measure_recall, shortest_part
 from service.index.records import DIRECTORY as RECORDS
 from service.index.records import RecordWriter
-from service.index.versions import IndexManifest, IndexStore, IndexVersion, open_version, seal_version
+from service.index.vector_index import VectorIndex
+from service.index.versions import IndexStore, IndexVersion, open_version
 
 CANARIES: Final = 64
 CANARY_TOLERANCE: Final = 1e-4
@@ -34,7 +39,13 @@ Progress = Callable[[int, int], None]
 
 
 def build_index(
-    *, catalogue: Catalogue, store: IndexStore, checkpoint: Path, progress: Progress, confirm: Callable[[str], None]
+    *,
+    catalogue: Catalogue,
+    store: IndexStore,
+    checkpoint: Path,
+    progress: Progress,
+    confirm: Callable[[str], None],
+    kind: IndexKind = FLAT,
 ) -> IndexManifest:
     """Encode the whole catalogue into a new version, test it, and switch to it.
 
@@ -46,17 +57,21 @@ def build_index(
         checkpoint: a training run or checkpoint.
         progress: told after every chunk.
         confirm: told the new version right before the switch; raises if that must not happen any more.
+        kind: how the new version is to be searched.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
         ReindexError: the catalogue is empty, or images do not find themselves.
     """
     with store.stage() as directory:
-        model = _copy_checkpoint(find_checkpoint(checkpoint), directory / "model")
+        model = copy_checkpoint(find_checkpoint(checkpoint), directory / "model")
         # Before the first image is read: what changes later is looked for again by whoever uses the version.
         revision = catalogue.revision()
         count, canaries = _encode(catalogue, model, directory, progress)
-        manifest = seal_version(directory, checkpoint=model, count=count, catalogue_revision=revision)
+        recall = _make_lists(directory, kind, model, list(canaries.values())) if kind.lists else None
+        manifest = seal_version(
+            directory, checkpoint=model, count=count, catalogue_revision=revision, kind=kind, recall=recall
+        )
         check_canaries(open_version(directory), canaries)
         confirm(directory.name)
         store.publish(directory)
@@ -85,9 +100,18 @@ def check_canaries(version: IndexVersion, canaries: dict[str, SceneGraph]) -> No
 def _check_canary(version: IndexVersion, image_id: str, row: int, graph: SceneGraph) -> None:
     resolved = version.checkpoint.resolver.resolve(graph)
     vector = embed(version.encoder, PackedGraphs.pack([resolved]))[0]
-    top = float(version.index.search([Lookup(query=vector, wanted=1)])[0].scores[0])
+    top = float(version.index.search([Lookup(query=vector, wanted=1)])[0].scores.max(initial=-1))
     own = float(version.index.scores(vector, np.array([row]))[0])
-    if not (own >= top - CANARY_TOLERANCE and own >= 1 - 10 * CANARY_TOLERANCE):
+    require_itself(image_id, own, top)
+
+
+def require_itself(image_id: str, own: float, top: float) -> None:
+    """See that an image's own score is the best that is found, or as good.
+
+    Raises:
+        ReindexError: it is not.
+    """
+    if not (abs(own - top) <= CANARY_TOLERANCE and own >= 1 - 10 * CANARY_TOLERANCE):
         raise ReindexError(
             f"image {image_id!r} does not find itself (its score is {own}, the best {top}), so the new index was "
             "not put to use; the checkpoint or its copy is damaged, use another one"
@@ -136,13 +160,27 @@ def _encode(
     return len(ids), canaries
 
 
+def _make_lists(directory: Path, kind: IndexKind, model: Checkpoint, graphs: list[SceneGraph]) -> float:
+    """Write lists/; how much a search by them finds of what parts of these graphs are like."""
+    vectors = np.load(directory / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    lists = build_approximate(vectors, kind)
+    save_approximate(directory / LISTS, lists)
+    parts = PackedGraphs.pack(model.resolver.resolve(shortest_part(graph)) for graph in graphs)
+    queries = embed(prepare_for_inference(model.encoder), parts)
+    return round(measure_recall(VectorIndex(vectors, lists), VectorIndex(vectors), queries, RECALL_AT), 4)
+
+
 def _write_header(file: IO[bytes], rows: int, dimension: int) -> None:
     header = {"descr": "<f4", "fortran_order": False, "shape": (rows, dimension)}
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def _copy_checkpoint(source: Path, target: Path) -> Checkpoint:
-    """Copy, and read the copy, because the original may be training on."""
+def copy_checkpoint(source: Path, target: Path) -> Checkpoint:
+    """Copy a checkpoint, and read the copy, because the original may be training on.
+
+    Raises:
+        CheckpointError: it cannot be used.
+    """
     target.mkdir()
     for path in [source / DOCUMENT, *source.glob("*.safetensors")]:
         shutil.copyfile(path, target / path.name)

@@ -17,7 +17,7 @@ from service.index.ranking import Rows, Vectors
 
 if TYPE_CHECKING:  # which themselves import what is here
     from service.filters import ResolvedFilter
-    from service.index.versions import IndexManifest
+    from service.index.manifest import IndexManifest
 
 NameKind = Literal["object", "predicate", "attribute"]
 

@@ -82,6 +82,11 @@ class VectorIndex:
         hits |= zip(rest, self._scan([lookups[place] for place in rest], excluded), strict=True)
         return [hits[place] for place in range(len(lookups))]
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether a search without `allowed` looks at all rows."""
+        return self._approximate is None or self._approximate.probes == len(self._approximate.centroids)
+
     def scores(self, query: Vectors, rows: Rows | slice) -> Scores:
         """Inner products in double precision, within -1..1, rounded. Shape (rows,)."""
         return self._exact.scores(query, rows)

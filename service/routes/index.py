@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Depends
 
 from service.dependencies import ServicesDep, require_admin
 from service.errors import IndexVersionError
-from service.index.versions import IndexManifest
+from service.index.manifest import IndexManifest
 from service.rollback import roll_back
 from service.schemas import IndexResponse, IndexVersionResponse, IndexVersionsResponse, RollbackRequest
 
@@ -28,6 +28,8 @@ def get_index(services: ServicesDep) -> IndexResponse:
         changed=snapshot.changed,
         removed=snapshot.removed,
         metric=manifest.metric,
+        index=manifest.index,
+        recall=manifest.recall,
         created_at=datetime.fromisoformat(manifest.created_at),
         catalogue_count=services.catalogue.count(),
     )
@@ -69,5 +71,7 @@ def _listed(name: str, manifest: IndexManifest | None, current: str | None) -> I
         model_version=manifest.model_digest,
         dimension=manifest.dimension,
         count=manifest.count,
+        index=manifest.index,
+        recall=manifest.recall,
         created_at=datetime.fromisoformat(manifest.created_at),
     )

@@ -33,6 +33,7 @@ def job_response(job: JobRecord) -> JobResponse:
         id=job.id,
         kind=job.kind,
         state=job.state,
+        index=job.index_kind,
         progress=JobProgress(done=job.done, total=job.total),
         created_at=job.created_at,
         started_at=job.started_at,

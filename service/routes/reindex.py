@@ -9,7 +9,8 @@ from model.checkpoint import PRETRAINED, find_checkpoint
 from model.errors import CheckpointError, Problem
 from service.dependencies import ServicesDep, require_admin
 from service.errors import RequestInvalidError
-from service.reindex import choose_checkpoint
+from service.index.approximate import parse_index_kind
+from service.reindex import choose_checkpoint, choose_index_kind
 from service.routes.jobs import job_response
 from service.schemas import JobResponse, ReindexRequest
 from service.settings import Settings
@@ -45,7 +46,10 @@ def reindex(
     switch to it in one step. While one reindex runs another is refused with 409 and that job's address.
     """
     checkpoint = choose_checkpoint(services.settings, services.store, _named(body, services.settings))
-    job, is_new = services.jobs.enqueue(checkpoint=str(checkpoint), idempotency_key=idempotency_key)
+    kind = choose_index_kind(services.store, parse_index_kind(body.index) if body and body.index else None)
+    job, is_new = services.jobs.enqueue(
+        checkpoint=str(checkpoint), index_kind=str(kind), idempotency_key=idempotency_key
+    )
     if is_new:
         services.processes.start(job.id)
     response.headers["Location"] = f"/jobs/{job.id}"

@@ -163,6 +163,7 @@ async def _answer(body: SearchRequest, services: Services, metrics: Metrics) -> 
         **fields,
         results=results,
         total=answer.total,
+        total_is_exact=answer.total_is_exact,
         index_version=snapshot.name,
         model_version=snapshot.version.manifest.model_digest,
         took_ms=Took(

@@ -23,8 +23,9 @@ from model.scene_graph import SceneGraph
 from service.catalogue import Catalogue
 from service.database import open_database
 from service.index.live import Overlay
+from service.index.manifest import IndexManifest
 from service.index.snapshot import Snapshot
-from service.index.versions import IndexManifest, IndexStore, IndexVersion
+from service.index.versions import IndexStore, IndexVersion
 from service.jobs import Jobs
 from service.reindex import run_reindex
 from service.search import SearchQuery

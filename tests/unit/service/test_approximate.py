@@ -47,6 +47,7 @@ def approximate(vectors: Array) -> ApproximateIndex:
         ("ivf1024", IndexKind(lists=1024, probes=64)),
         ("ivf1024,nprobe=32", IndexKind(lists=1024, probes=32)),
         ("ivf1", IndexKind(lists=1, probes=1)),
+        ("ivf16,nprobe=17", IndexKind(lists=16, probes=16)),
         ("ivf65536,nprobe=65536", IndexKind(lists=65536, probes=65536)),
     ],
 )
@@ -66,8 +67,7 @@ def test_kinds_are_read_and_written(text: str, kind: IndexKind) -> None:
         ("ivf٣", 'write "flat"'),
         ("ivf0", "1 to 65536 lists, not 0"),
         ("ivf65537", "1 to 65536 lists, not 65537"),
-        ("ivf16,nprobe=0", "nprobe is 1 to 16"),
-        ("ivf16,nprobe=17", "nprobe is 1 to 16"),
+        ("ivf16,nprobe=0", "nprobe is at least 1"),
     ],
 )
 def test_other_kinds_are_refused_with_a_remedy(text: str, message: str) -> None:

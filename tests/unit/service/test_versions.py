@@ -10,10 +10,16 @@ from model.errors import CheckpointError
 from service.catalogue import Catalogue
 from service.database import open_database
 from service.errors import IndexVersionError, ReindexError
+from service.index.approximate import DIRECTORY as LISTS
+from service.index.approximate import FLAT, IndexKind, build_approximate, parse_index_kind
 from service.index.build import build_index, check_canaries
+from service.index.ranking import Lookup
 from service.index.vector_index import VectorIndex
 from service.index.versions import IndexStore, open_version
+from service.reindex import choose_index_kind
 from tests.factories import make_checkpoint, make_records
+
+IVF = parse_index_kind("ivf8,nprobe=2")
 
 
 @pytest.fixture
@@ -31,17 +37,18 @@ def store(tmp_path: Path) -> IndexStore:
 
 
 @pytest.fixture
-def build(catalogue: Catalogue, store: IndexStore, tmp_path: Path) -> Callable[[], Path]:
+def build(catalogue: Catalogue, store: IndexStore, tmp_path: Path) -> Callable[..., Path]:
     """Builds a version; gives its directory."""
     make_checkpoint(tmp_path / "checkpoint")
 
-    def build() -> Path:
+    def build(kind: IndexKind = FLAT) -> Path:
         manifest = build_index(
             catalogue=catalogue,
             store=store,
             checkpoint=tmp_path / "checkpoint",
             progress=lambda *_: None,
             confirm=lambda _: None,
+            kind=kind,
         )
         return store.directory(manifest.version)
 
@@ -92,6 +99,8 @@ def test_a_missing_file_is_noticed(build: Callable[[], Path], name: str) -> None
         {"version": "20260101T000000000000Z-00000000"},
         {"files": {}},
         {"surprise": 1},
+        {"index": "hnsw"},
+        {"index": None},
     ],
     ids=str,
 )
@@ -200,3 +209,63 @@ def test_an_empty_catalogue_is_not_indexed(store: IndexStore, tmp_path: Path) ->
         )
     assert store.current() is None
     database.dispose()
+
+
+def test_an_approximate_version_is_searched_by_its_lists(
+    build: Callable[[IndexKind], Path], catalogue: Catalogue
+) -> None:
+    catalogue.upsert(make_records(400))
+    directory = build(IVF)
+    vectors = np.load(directory / "vectors.npy")
+    lists = build_approximate(vectors, IVF)
+
+    version = open_version(directory)
+
+    assert version.manifest.index == "ivf8,nprobe=2"
+    assert version.manifest.recall is not None
+    assert 0.3 < version.manifest.recall < 1, "it finds some, and looks at a quarter"
+    for query in vectors[::50]:
+        near = lists.near(query)
+        (hits,) = version.index.search([Lookup(query=query, wanted=5)])
+        best = near[np.lexsort((near, -version.index.scores(query, near)))[:5]]
+        assert (hits.rows.tolist(), hits.total) == (best.tolist(), len(near))
+    check_canaries(version, {record.image_id: record.graph for record in make_records(400)[::20]})
+
+
+def test_damaged_lists_are_refused(build: Callable[[IndexKind], Path], catalogue: Catalogue) -> None:
+    catalogue.upsert(make_records(400))
+    directory = build(IVF)
+    rows = directory / LISTS / "rows.npy"
+    data = bytearray(rows.read_bytes())
+    data[-8] ^= 1
+    rows.write_bytes(data)
+    with pytest.raises(IndexVersionError, match=r"rows\.npy does not match its checksum"):
+        open_version(directory)
+    rows.unlink()
+    with pytest.raises(IndexVersionError, match=r"lists/rows\.npy"):
+        open_version(directory)
+
+
+def test_an_image_that_is_in_the_wrong_list_stops_a_build(
+    build: Callable[[IndexKind], Path], catalogue: Catalogue
+) -> None:
+    catalogue.upsert(make_records(400))
+    version = open_version(build(IVF))
+    lists = build_approximate(np.load(build(IVF) / "vectors.npy"), parse_index_kind("ivf8,nprobe=1"))
+    wrong = replace(lists, centroids=-lists.centroids)
+    vectors = np.load(build(IVF) / "vectors.npy")
+    with pytest.raises(ReindexError, match="does not find itself"):
+        check_canaries(replace(version, index=VectorIndex(vectors, wrong)), {"image-0000": make_records(1)[0].graph})
+
+
+def test_a_reindex_keeps_the_kind_of_index_unless_it_names_one(
+    build: Callable[[IndexKind], Path], store: IndexStore
+) -> None:
+    assert choose_index_kind(store) == FLAT
+    directory = build(parse_index_kind("ivf1024"))  # with so few images they are in one list
+    assert open_version(directory).index.is_exact
+    assert open_version(directory).manifest.recall == 1.0
+    assert str(choose_index_kind(store)) == "ivf1024,nprobe=64"
+    assert choose_index_kind(store, FLAT) == FLAT
+    (directory / "manifest.json").unlink()
+    assert choose_index_kind(store) == FLAT
