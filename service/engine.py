@@ -14,6 +14,7 @@ from service.catalogue import Catalogue
 from service.errors import CatalogueError, IndexVersionError, NoIndexError, refusal
 from service.index.follow import follow
 from service.index.state import Follower, State, Store
+from service.index.versions import IndexVersion
 from service.search import SearchAnswer, SearchQuery
 from service.worker import Observe, SearchWorker
 
@@ -95,6 +96,7 @@ class Engine:
         """
         with self._refreshing:
             try:
+                self._let_go_of_altered()
                 live = self._newest()
                 if live is not None:
                     self._catch_up(live)
@@ -104,8 +106,21 @@ class Engine:
             except (CatalogueError, SQLAlchemyError) as error:
                 self._report(f"the catalogue's changes cannot be read: {refusal(error) or error}")
             else:
-                if self._retry_at == float("inf"):
+                version = None if live is None else live.version
+                if isinstance(version, IndexVersion) and (path := version.files.missing()) is not None:
+                    self._report(f"{path} is gone, so the version in use could not be opened again; reindex")
+                elif self._retry_at == float("inf"):
                     self.problem = None
+
+    def _let_go_of_altered(self) -> None:
+        """Use a version no more whose files have been altered; if they are as its manifest says it is opened again."""
+        version = None if self._live is None else self._live.version
+        if isinstance(version, IndexVersion):
+            try:
+                version.files.require_intact()
+            except IndexVersionError as error:
+                self._report(str(error))
+                self._live = self._seen = self._snapshot = None
 
     def _newest(self) -> Follower | None:
         """The version that `current` names with the changes since; what is known already is not opened again."""
@@ -145,7 +160,7 @@ class Engine:
 
     def _report(self, problem: str) -> None:
         if problem != self.problem:
-            _log.error("the state in use stays: %s", problem)
+            _log.error("the newest state cannot be used: %s", problem)
         self.problem = problem
 
     @contextlib.asynccontextmanager

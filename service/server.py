@@ -10,6 +10,8 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from service.index.mapped import survive_lost_pages
+
 _PATIENCE: Final = 10  # seconds that answers under way get at the end
 _STARTUP_FAILURE: Final = 3
 _GC_THRESHOLDS: Final = (20_000, 50, 1000)  # collections made p99 under load twice as long (benchmarks/search.py)
@@ -63,6 +65,7 @@ def run_server(app: FastAPI, *, host: str, port: int, drain_time: float) -> None
         access_log=False,  # the application logs each request, with its id
         log_config=None,  # as the rest of the process logs
     )
+    survive_lost_pages()
     # What is there now stays; looking through it again and again makes searches wait under load.
     gc.collect()
     gc.freeze()

@@ -3,7 +3,7 @@
     records/data          one image after the other: its fields as a JSON object, a line feed, its graph as JSON
     records/offsets.npy   (N + 1,) int64: image i is data[offsets[i]:offsets[i + 1]]
 
-The file is mapped, not read: a page of results touches what it shows.
+The data are mapped, not read: a page of results touches what it shows.
 """
 
 import mmap
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.catalogue import StoredImage
+from service.index.mapped import WatchedFiles
 
 DIRECTORY: Final = "records"
 
@@ -60,7 +61,8 @@ class Records:
 
     def __init__(self, directory: Path, ids: Sequence[str]) -> None:
         self._ids = ids
-        self._offsets: NDArray[np.int64] = np.load(directory / "offsets.npy", mmap_mode="r", allow_pickle=False)
+        self._file = WatchedFiles([directory / "data"])
+        self._offsets: NDArray[np.int64] = np.load(directory / "offsets.npy", allow_pickle=False)
         with (directory / "data").open("rb") as file:
             self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         if len(self._offsets) != len(ids) + 1 or self._offsets[-1] != len(self._data):
@@ -68,5 +70,7 @@ class Records:
 
     def __getitem__(self, row: int) -> StoredImage:
         start, stop = int(self._offsets[row]), int(self._offsets[row + 1])
-        fields, _, graph = self._data[start:stop].partition(_SEPARATOR)
+        record = self._data[start:stop]
+        self._file.require_intact()
+        fields, _, graph = record.partition(_SEPARATOR)
         return StoredImage(image_id=self._ids[row], fields=fields.decode(), graph=graph.decode())

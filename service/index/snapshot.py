@@ -62,6 +62,7 @@ class Snapshot:
         images = count_images(kind, self.version.filters, len(numbers)) + count_images(kind, changed, len(numbers))
         if len(self.overlay.hidden):
             images -= count_images(kind, self.version.filters, len(numbers), self.overlay.hidden)
+        self.version.files.require_intact()
         return {name: int(images[number]) for name, number in numbers.items()}
 
     def get(self, image_id: str) -> StoredImage | None:
@@ -93,6 +94,7 @@ class Snapshot:
     def select(self, wanted: ResolvedFilter) -> Rows:
         """The rows that a filter allows, rising."""
         mask = wanted.mask(self.version.filters)
+        self.version.files.require_intact()
         mask[self.overlay.hidden] = False
         changed = wanted.mask(self.overlay.filters)
         return np.concatenate([np.flatnonzero(mask), np.flatnonzero(changed) + len(mask)]).astype(np.int64)
@@ -110,12 +112,12 @@ class Snapshot:
                 for query in queries
             ]
         )
+        self.version.files.require_intact()
         return [
             Page(
                 images=_Images(self, found.rows[query.offset :].tolist()),
                 scores=found.scores[query.offset :].tolist(),
                 total=found.total,
-                total_is_exact=query.selection is not None or self.version.index.is_exact,
             )
             for query, found in zip(queries, hits, strict=True)
         ]
