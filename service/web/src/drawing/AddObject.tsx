@@ -18,6 +18,7 @@ export function AddObject({ query, edit, onSelect }: Props) {
     if (name === undefined) return;
     const last = query.objects.at(-1);
     const place = free(last ? { x: last.x + ACROSS, y: last.y } : { x: 0, y: 0 }, query.objects);
+    setText("");
     const [next, id] = addObject(query, name, place);
     edit(() => next);
     onSelect(id);
@@ -27,6 +28,7 @@ export function AddObject({ query, edit, onSelect }: Props) {
       <Combobox
         label="Object name"
         kind="object"
+        value={text}
         placeholder="Add an object: dog, couch, …"
         onEnter={add}
         onText={setText}

@@ -38,9 +38,10 @@ export function Drawing({ query, warnings, selected, onSelect, edit }: Props) {
     setNodes((old) => nodesOf(query, names, warnings, selected, old));
   }, [query, names, warnings, selected]);
 
-  // All in view whenever something has come or gone.
+  // All in view whenever something has come or gone, or a name has become longer.
   const count = query.objects.length;
-  const shape = `${count} ${query.objects[0]?.id} ${query.objects.at(-1)?.id}`;
+  const sizes = nodes.map((one) => `${one.measured?.width} ${one.measured?.height}`).join();
+  const shape = `${query.objects.map((one) => one.id).join()} ${sizes}`;
   // biome-ignore lint/correctness/useExhaustiveDependencies: whenever the shape is another
   useEffect(() => {
     const timer = setTimeout(() => void flow.fitView({ padding: 0.2, maxZoom: 1.1, duration: calm() ? 0 : 200 }), 60);

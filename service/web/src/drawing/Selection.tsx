@@ -53,6 +53,7 @@ function OfObject({ object, query, onSelect, edit }: Omit<Props, "selected"> & {
   };
   const setAttributes = (attributes: readonly string[]) => edit((old) => changeObject(old, object.id, { attributes }));
   const onAttribute = (entered: string) => {
+    setAttribute("");
     const word = entered.trim();
     if (word !== "" && word !== "*" && !object.attributes.includes(word)) setAttributes([...object.attributes, word]);
   };
@@ -71,6 +72,21 @@ function OfObject({ object, query, onSelect, edit }: Omit<Props, "selected"> & {
         />
       </div>
       <div className="field">
+        <span>Relate to</span>
+        <div className="row">
+          <select aria-label="Relate to" value={chosen} onChange={(event) => setTarget(event.target.value)}>
+            {[...others, object].map((one) => (
+              <option key={one.id} value={one.id}>
+                {one.id === object.id ? "itself" : names.get(one.id)}
+              </option>
+            ))}
+          </select>
+          <button type="button" onClick={onRelate}>
+            Relate
+          </button>
+        </div>
+      </div>
+      <div className="field attributes">
         <span>Attributes</span>
         <div className="row">
           {object.attributes.map((one) => (
@@ -88,6 +104,7 @@ function OfObject({ object, query, onSelect, edit }: Omit<Props, "selected"> & {
           <Combobox
             label="Attribute"
             kind="attribute"
+            value={attribute}
             placeholder="white, tall, …"
             onEnter={onAttribute}
             onText={setAttribute}
@@ -101,21 +118,6 @@ function OfObject({ object, query, onSelect, edit }: Omit<Props, "selected"> & {
             onClick={() => onAttribute(attribute)}
           >
             <Icon name="plus" />
-          </button>
-        </div>
-      </div>
-      <div className="field">
-        <span>Relate to</span>
-        <div className="row">
-          <select aria-label="Relate to" value={chosen} onChange={(event) => setTarget(event.target.value)}>
-            {[...others, object].map((one) => (
-              <option key={one.id} value={one.id}>
-                {one.id === object.id ? "itself" : names.get(one.id)}
-              </option>
-            ))}
-          </select>
-          <button type="button" onClick={onRelate}>
-            Relate
           </button>
         </div>
       </div>

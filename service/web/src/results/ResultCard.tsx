@@ -29,12 +29,7 @@ export const ResultCard = memo(function ResultCard({ result, query, browsing, wa
     : `Image ${result.image_id}, rank ${result.rank}, score ${result.score.toFixed(3)}`;
   return (
     <li className={watched ? "card watched" : "card"} aria-label={name}>
-      <button
-        type="button"
-        className="card-open"
-        aria-label={`Open image ${result.image_id}`}
-        onClick={() => onOpen(result)}
-      >
+      <div className="card-picture">
         <ScenePicture
           id={result.image_id}
           url={result.url}
@@ -43,7 +38,13 @@ export const ResultCard = memo(function ResultCard({ result, query, browsing, wa
           arrows={marks}
           shownAt={260}
         />
-      </button>
+        <button
+          type="button"
+          className="card-open"
+          aria-label={`Open image ${result.image_id}`}
+          onClick={() => onOpen(result)}
+        />
+      </div>
       <div className="card-text">
         <div className="card-head">
           {!browsing && <span className="rank">{result.rank}</span>}

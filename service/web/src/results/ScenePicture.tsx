@@ -36,7 +36,7 @@ export function ScenePicture({ id, url, graph, objects, arrows, shownAt, pointed
     .map((one) => ({ ...lineOf(one, unit), label: lengthOf(one) > LABELLED * unit ? one.label : "" }));
   const labels = place(
     [
-      ...marked.map((one) => ({ text: one.name, colour: colourOf(one), of: one.box, must: true })),
+      ...marked.map((one) => ({ text: one.name, colour: colourOf(one), of: one.box, must: marked.length <= FEW })),
       ...lines.map((one) => ({ text: one.label, colour: "colour-arrow", of: one.middle, must: false })),
       // Small ones last are small ones first left out.
       ...(marked.length === 0 ? plain : []).map((one) => ({
@@ -90,6 +90,7 @@ export function ScenePicture({ id, url, graph, objects, arrows, shownAt, pointed
   );
 }
 
+const FEW = 4; // marks that all have a label, come what may
 const [SHORTEST, LABELLED] = [20, 52]; // arrows, and those with room for a word; pixels on the screen
 
 const lengthOf = ({ from, to }: Arrow): number =>
