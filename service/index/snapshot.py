@@ -118,6 +118,7 @@ class Snapshot:
                 images=_Images(self, found.rows[query.offset :].tolist()),
                 scores=found.scores[query.offset :].tolist(),
                 total=found.total,
+                total_is_exact=query.selection is not None or self.version.index.is_exact,
             )
             for query, found in zip(queries, hits, strict=True)
         ]

@@ -2,7 +2,8 @@
 
     index/current                 which version is in use: {"format_version": 2, "version": "..."}
     index/versions/<version>/     manifest.json, vectors.npy (float32, N x D), ids.json, model/ (a checkpoint),
-                                  filters/ (see index/postings.py), records/ (see index/records.py)
+                                  filters/ (see index/postings.py), records/ (see index/records.py), and of an
+                                  approximate index lists/ (see index/approximate.py)
     index/lock                    held by who changes `current` or removes versions
     index/staging/<version>/      being built; moved to versions/ by one rename when complete
 
@@ -11,20 +12,18 @@ its images, so that a search is answered from one state of the catalogue and wit
 """
 
 import fcntl
-import hashlib
 import json
-import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -33,6 +32,9 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import CheckpointError
 from model.inference import InferenceEncoder, prepare_for_inference
 from service.errors import IndexVersionError, RollbackError
+from service.index.approximate import DIRECTORY as LISTS
+from service.index.approximate import load_approximate, parse_index_kind
+from service.index.manifest import FORMAT_VERSION, METRIC, REMEDY, IndexManifest, read_manifest, sync, verify_files
 from service.index.mapped import WatchedFiles
 from service.index.postings import DIRECTORY as FILTERS
 from service.index.postings import FilterIndex, load_filter_index
@@ -42,31 +44,10 @@ from service.index.records import DIRECTORY as RECORDS
 from service.index.records import Records
 from service.index.vector_index import VectorIndex
 
-FORMAT_VERSION: Final = 2
-METRIC: Final = "inner_product"
 KEPT: Final = 3
 
 _NAME: Final = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{8}")
 _LOCK_INTERVAL: Final = 0.05  # seconds between tries
-_REMEDY: Final = "build a new one with `scenerank index build --checkpoint RUN`"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexManifest:
-    """What an index version is; `files` are the SHA-256 digests of its data files.
-
-    All changes of the catalogue up to `catalogue_revision` are in it, and perhaps some later ones.
-    """
-
-    version: str
-    catalogue_revision: int
-    model_digest: str
-    dimension: int
-    count: int
-    created_at: str
-    files: dict[str, str]
-    metric: str = METRIC
-    format_version: int = FORMAT_VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +94,11 @@ class IndexStore:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise IndexVersionError(f"{self.current_file} cannot be read ({error}); {_REMEDY}") from None
+            raise IndexVersionError(f"{self.current_file} cannot be read ({error}); {REMEDY}") from None
         name = document.get("version") if isinstance(document, dict) else None
         # Read from a file, and it becomes part of a path.
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise IndexVersionError(f"{self.current_file} names no index version; {_REMEDY}")
+            raise IndexVersionError(f"{self.current_file} names no index version; {REMEDY}")
         return name
 
     def stamp(self) -> object:
@@ -220,13 +201,13 @@ class IndexStore:
         """Put a complete version among the others."""
         self._versions.mkdir(exist_ok=True)
         staged.rename(self._versions / staged.name)
-        _sync(self._versions)
+        sync(self._versions)
 
     def use(self, version: str) -> None:
         """Make a version that is on the disk the one in use."""
         document = {"format_version": FORMAT_VERSION, "version": version}
         write_atomically(self.current_file, json.dumps(document).encode())
-        _sync(self.root)
+        sync(self.root)
 
     def prune(self) -> None:
         """Remove all but the newest versions and the one in use, and what died while it switched.
@@ -239,44 +220,6 @@ class IndexStore:
         for name in self.names()[self._kept :]:
             if name != current:
                 shutil.rmtree(self._versions / name, ignore_errors=True)
-
-
-def seal_version(directory: Path, *, checkpoint: Checkpoint, count: int, catalogue_revision: int) -> IndexManifest:
-    """Write the manifest of a version whose data files are complete, and see all of it onto the disk."""
-    paths = sorted(path for path in directory.rglob("*") if path.is_file())
-    manifest = IndexManifest(
-        version=directory.name,
-        catalogue_revision=catalogue_revision,
-        model_digest=checkpoint.digest,
-        dimension=checkpoint.encoder.config.dimension,
-        count=count,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        files={path.relative_to(directory).as_posix(): _sha256(path) for path in paths},
-    )
-    write_atomically(directory / "manifest.json", (json.dumps(asdict(manifest), indent=2) + "\n").encode())
-    for path in (*paths, *sorted({path.parent for path in paths} - {directory}), directory):
-        _sync(path)
-    return manifest
-
-
-def read_manifest(directory: Path) -> IndexManifest:
-    """The manifest of a version.
-
-    Raises:
-        IndexVersionError: it is missing, damaged, or of another format version.
-    """
-    path = directory / "manifest.json"
-    try:
-        document: dict[str, Any] = json.loads(path.read_bytes())
-        version = document["format_version"]
-        if version != FORMAT_VERSION:
-            made_by = "an earlier" if isinstance(version, int) and version < FORMAT_VERSION else "another"
-            raise IndexVersionError(
-                f"{path} was made by {made_by} release: format version {version}, not {FORMAT_VERSION}; {_REMEDY}"
-            )
-        return IndexManifest(**document)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise IndexVersionError(f"{path} cannot be read ({error}); {_REMEDY}") from None
 
 
 def open_version(directory: Path) -> IndexVersion:
@@ -295,8 +238,9 @@ def open_version(directory: Path) -> IndexVersion:
         vectors = np.load(directory / "vectors.npy", mmap_mode="r", allow_pickle=False)
         filters = load_filter_index(directory / FILTERS, manifest.count)
         records = Records(directory / RECORDS, ids)
-    except (OSError, ValueError, KeyError, CheckpointError) as error:
-        raise IndexVersionError(f"{directory} cannot be used ({error}); {_REMEDY}") from None
+        kind = parse_index_kind(manifest.index)
+    except (OSError, ValueError, KeyError, TypeError, CheckpointError) as error:
+        raise IndexVersionError(f"{directory} cannot be used ({error}); {REMEDY}") from None
     dimension = checkpoint.encoder.config.dimension
     shape = (manifest.count, manifest.dimension)
     expected = {
@@ -309,7 +253,10 @@ def open_version(directory: Path) -> IndexVersion:
     }
     for part, right in expected.items():
         if not right:
-            raise IndexVersionError(f"{directory} is inconsistent: {part} does not match its manifest; {_REMEDY}")
+            raise IndexVersionError(f"{directory} is inconsistent: {part} does not match its manifest; {REMEDY}")
+    approximate = None
+    if kind.lists:
+        approximate = load_approximate(directory / LISTS, count=manifest.count, dimension=dimension)
     quantized = None
     # Versions of earlier releases have none.
     if is_fast() and (directory / QUANTIZED).exists():
@@ -319,34 +266,8 @@ def open_version(directory: Path) -> IndexVersion:
         checkpoint=checkpoint,
         encoder=prepare_for_inference(checkpoint.encoder),
         ids=ids,
-        index=VectorIndex(vectors, quantized=quantized),
+        index=VectorIndex(vectors, approximate, quantized),
         filters=filters,
         records=records,
         files=files,
     )
-
-
-def verify_files(directory: Path, manifest: IndexManifest, needed: Sequence[str]) -> None:
-    """See that a version's files are those of its manifest, and that what is needed is among them.
-
-    Raises:
-        IndexVersionError: one is not.
-        OSError: one cannot be read.
-    """
-    for name in (*needed, *manifest.files):
-        if name not in manifest.files or _sha256(directory / name) != manifest.files[name]:
-            raise IndexVersionError(f"{directory / name} does not match its checksum; {_REMEDY}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """See a file, or the names in a directory, onto the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
