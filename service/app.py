@@ -25,7 +25,7 @@ from service.database import open_database
 from service.dependencies import Services, is_one_of, require_search
 from service.engine import Engine
 from service.errors import HTTP_KINDS, INTERNAL_DETAIL, Kind, ProblemDocument, RequestInvalidError, problem_of, refusal
-from service.index.versions import IndexStore
+from service.index.backend import close_store, open_store, settings_for_others
 from service.invalid_fields import message_of_field, problem_of_field
 from service.jobs import Jobs
 from service.limits import RateLimiter, RateLimitMiddleware
@@ -56,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
         database = open_database(settings.database)
         jobs = Jobs(database, settings.job_timeout)
         jobs.expire()
-        store, catalogue = IndexStore(settings.index_dir), Catalogue(database)
+        store, catalogue = await run_in_threadpool(open_store, settings), Catalogue(database)
         services = Services(
             settings=settings,
             database=database,
@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
             jobs=jobs,
             store=store,
             engine=Engine(store, catalogue, poll_interval=settings.index_poll_interval, observe=metrics.count_batch),
-            processes=ReindexProcesses(settings, jobs),
+            processes=ReindexProcesses(settings_for_others(settings, store), jobs),
         )
         app.state.services = services
         metrics.follow(services.engine, admission)
@@ -73,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
                 yield
         finally:
             services.processes.close()
+            close_store(store)
             database.dispose()
             if end_traces is not None:
                 await run_in_threadpool(end_traces)

@@ -250,10 +250,32 @@ def _image(row: Row[Any]) -> CatalogueImage:
     )
 
 
+def stored_image(record: ImageRecord) -> StoredImage:
+    """An image as the catalogue would give it back, changed this moment.
+
+    Raises:
+        DataError: the catalogue cannot hold it.
+    """
+    return _as_text(**_row(record))
+
+
 def _stored(row: Row[Any]) -> StoredImage:
-    fields = {"url": row.url, "width": row.width, "height": row.height, "updated_at": row.updated_at.isoformat()}
+    return _as_text(**{name: getattr(row, name) for name in ("id", *_CONTENT, "updated_at")})
+
+
+def _as_text(
+    *,
+    id: str,  # noqa: A002 (a column)
+    url: str | None,
+    width: int | None,
+    height: int | None,
+    metadata: str | None,
+    graph: str,
+    updated_at: datetime,
+) -> StoredImage:
+    fields = {"url": url, "width": width, "height": height, "updated_at": updated_at.isoformat()}
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
-    return StoredImage(image_id=row.id, fields=f'{text[:-1]},"metadata":{row.metadata or "null"}}}', graph=row.graph)
+    return StoredImage(image_id=id, fields=f'{text[:-1]},"metadata":{metadata or "null"}}}', graph=graph)
 
 
 def _row(record: ImageRecord) -> dict[str, Any]:

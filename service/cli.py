@@ -82,7 +82,7 @@ def index_build(
     from service.catalogue import Catalogue
     from service.database import open_database
     from service.index.approximate import parse_index_kind
-    from service.index.versions import IndexStore
+    from service.index.backend import open_store
     from service.jobs import Jobs
     from service.reindex import choose_checkpoint, choose_index_kind, run_reindex
 
@@ -91,7 +91,7 @@ def index_build(
         named = None if index is None else parse_index_kind(index)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--index") from None
-    store = IndexStore(settings.index_dir, settings.index_versions_kept)
+    store = open_store(settings)
     chosen = choose_checkpoint(settings, store, checkpoint)
     typer.echo(f"Encoding with {chosen}.", err=True)
     database = open_database(settings.database)

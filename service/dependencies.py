@@ -18,7 +18,7 @@ from service.admission import Admission
 from service.catalogue import Catalogue
 from service.engine import Engine
 from service.errors import AdminDisabledError, KeyRequiredError
-from service.index.versions import IndexStore
+from service.index.state import Store
 from service.jobs import Jobs
 from service.metrics import Metrics
 from service.settings import Settings
@@ -33,7 +33,7 @@ class Services:
     database: Database
     catalogue: Catalogue
     jobs: Jobs
-    store: IndexStore
+    store: Store
     engine: Engine
     processes: ReindexProcesses
 

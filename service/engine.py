@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.catalogue import Catalogue
-from service.errors import CatalogueError, IndexVersionError, NoIndexError, refusal
+from service.errors import CatalogueError, IndexVersionError, NoIndexError, VectorStoreError, refusal
 from service.index.follow import follow
 from service.index.state import Follower, State, Store
 from service.index.versions import IndexVersion
@@ -102,6 +102,9 @@ class Engine:
                     self._catch_up(live)
             except IndexVersionError as error:
                 self._retry_at = time.monotonic() + _RETRY_AFTER
+                self._report(str(error))
+            except VectorStoreError as error:
+                self._seen = None  # perhaps the version could not be opened
                 self._report(str(error))
             except (CatalogueError, SQLAlchemyError) as error:
                 self._report(f"the catalogue's changes cannot be read: {refusal(error) or error}")

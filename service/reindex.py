@@ -19,10 +19,11 @@ from service.catalogue import Catalogue
 from service.database import open_database
 from service.errors import IndexVersionError, JobEndedError, ReindexError, refusal
 from service.index.approximate import FLAT, IndexKind, parse_index_kind
-from service.index.build import Progress, build_index
+from service.index.backend import build, open_store
+from service.index.build import Progress
 from service.index.manifest import IndexManifest, read_manifest
+from service.index.state import Store
 from service.index.vector_index import use_one_thread
-from service.index.versions import IndexStore
 from service.jobs import Jobs
 from service.settings import Settings
 
@@ -38,7 +39,7 @@ _GIVEN_UP: Final = 3  # exit status of a process that is no longer wanted
 _log = logging.getLogger("service.reindex")  # also where this is __main__
 
 
-def choose_checkpoint(settings: Settings, store: IndexStore, named: Path | None = None) -> Path:
+def choose_checkpoint(settings: Settings, store: Store, named: Path | None = None) -> Path:
     """What to build with: the one named, else configured, else the model of the version in use, else the shipped one.
 
     Raises:
@@ -47,7 +48,7 @@ def choose_checkpoint(settings: Settings, store: IndexStore, named: Path | None 
     return find_checkpoint(named or settings.checkpoint or _model_in_use(store) or Path(PRETRAINED)).absolute()
 
 
-def choose_index_kind(store: IndexStore, named: IndexKind | None = None) -> IndexKind:
+def choose_index_kind(store: Store, named: IndexKind | None = None) -> IndexKind:
     """How to search what is built: as named, else as the version in use is, else exactly."""
     if named is not None:
         return named
@@ -58,7 +59,7 @@ def choose_index_kind(store: IndexStore, named: IndexKind | None = None) -> Inde
         return FLAT
 
 
-def _model_in_use(store: IndexStore) -> Path | None:
+def _model_in_use(store: Store) -> Path | None:
     try:
         current = store.current()
         return None if current is None else find_checkpoint(store.directory(current) / "model")
@@ -70,7 +71,7 @@ def _model_in_use(store: IndexStore) -> Path | None:
 
 
 def run_reindex(
-    job_id: str, *, jobs: Jobs, catalogue: Catalogue, store: IndexStore, progress: Progress, parent: int | None = None
+    job_id: str, *, jobs: Jobs, catalogue: Catalogue, store: Store, progress: Progress, parent: int | None = None
 ) -> IndexManifest:
     """Do the work of an enqueued job and record how it ends.
 
@@ -101,7 +102,7 @@ def run_reindex(
                     confirm(version)
 
                 job = jobs.get(job_id)
-                manifest = build_index(
+                manifest = build(
                     catalogue=catalogue,
                     store=store,
                     checkpoint=Path(job.checkpoint),
@@ -131,7 +132,7 @@ def _cancel(jobs: Jobs, job_id: str) -> None:
 
 @contextlib.contextmanager
 def _reporting(
-    job_id: str, *, jobs: Jobs, store: IndexStore, progress: Progress, parent: int | None, stop: "_Stop"
+    job_id: str, *, jobs: Jobs, store: Store, progress: Progress, parent: int | None, stop: "_Stop"
 ) -> Iterator[tuple[Progress, Callable[[str], None]]]:
     """Report twice a second from another thread, which ends the work, or the process, when nobody wants it any more.
 
@@ -238,7 +239,7 @@ def main() -> None:
             job_id,
             jobs=Jobs(engine, settings.job_timeout),
             catalogue=Catalogue(engine),
-            store=IndexStore(settings.index_dir, settings.index_versions_kept),
+            store=open_store(settings),
             progress=lambda _done, _total: None,
             parent=parent,
         )

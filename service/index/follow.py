@@ -1,10 +1,11 @@
-"""Keeping up with the catalogue where vectors are mapped from files: every process takes in every change itself."""
+"""Keeping up with the catalogue: with files each process takes in all changes, with Milvus one does it for all."""
 
 from collections.abc import Sequence
 
 from model.scene_graph import SceneGraph
 from service.catalogue import Catalogue
 from service.index.live import LiveChanges, Overlay
+from service.index.milvus_store import MilvusFollower, MilvusStore
 from service.index.ranking import Vectors
 from service.index.snapshot import Snapshot
 from service.index.state import Encode, Follower, Store
@@ -53,5 +54,7 @@ def follow(store: Store, version: str, encode: Encode) -> Follower:
     Raises:
         IndexVersionError: it is missing or damaged.
     """
+    if isinstance(store, MilvusStore):
+        return MilvusFollower(store, store.open(version), encode)
     assert isinstance(store, IndexStore)
     return FilesFollower(store.open(version), encode)
