@@ -5,7 +5,7 @@ import { AdminDialog } from "./admin/AdminDialog";
 import type { Result } from "./api/client";
 import { Composer } from "./Composer";
 import { Header } from "./Header";
-import { isBlank, type NativeGraph } from "./query/model";
+import type { NativeGraph } from "./query/model";
 import { PasteDialog } from "./query/PasteDialog";
 import type { Pasted } from "./query/paste";
 import { type Failed, usePasting } from "./query/usePasting";
@@ -13,6 +13,7 @@ import { useQuery } from "./query/useQuery";
 import { ResultDialog } from "./results/ResultDialog";
 import { Results } from "./results/Results";
 import { ResultsHead } from "./results/ResultsHead";
+import { ToResults } from "./results/ToResults";
 import { Problem } from "./search/Problem";
 import { useSearch } from "./search/useSearch";
 import { useWatch } from "./search/useWatch";
@@ -50,7 +51,6 @@ export function App() {
     setShown(null);
     setSelected(null);
   };
-  const browsing = isBlank(state.query) && search.found?.key === state.request.key;
   const query = search.found?.answer.query as NativeGraph | undefined;
   const inText =
     search.problem !== null && search.problem.status === 422 && typeof state.request.body.text === "string";
@@ -69,14 +69,10 @@ export function App() {
         <section className="results" aria-labelledby="results-title">
           <ResultsHead state={state} search={search} watch={watch} onUnwatch={() => setWatchedId(null)} />
           {search.problem && !inText && <Problem problem={search.problem} onRetry={search.again} />}
-          <Results
-            search={search}
-            browsing={browsing}
-            watched={watchedId}
-            onOpen={(result) => setShown({ dialog: "result", result })}
-          />
+          <Results search={search} watched={watchedId} onOpen={(result) => setShown({ dialog: "result", result })} />
         </section>
       </main>
+      <ToResults found={search.found} />
       {dropping && <div className="drop-veil">Drop a scene graph to search with it</div>}
       {shown?.dialog === "admin" && (
         <AdminDialog
@@ -92,7 +88,7 @@ export function App() {
         <ResultDialog
           result={shown.result}
           query={query}
-          browsing={browsing}
+          browsing={search.found?.browsing ?? false}
           onClose={() => setShown(null)}
           onSearch={(graph) => searchWith(graph, shown.result.image_id)}
         />

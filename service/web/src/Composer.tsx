@@ -103,7 +103,7 @@ export function Composer({ state, search, textProblem, selected, onSelect, onPas
               onSelect(null);
             }}
           >
-            <Icon name="trash" /> Clear drawing
+            <Icon name="trash" /> Clear
           </button>
         </div>
         <Drawing query={query} warnings={warnings} selected={selected} onSelect={onSelect} edit={edit} />

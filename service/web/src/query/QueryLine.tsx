@@ -17,9 +17,10 @@ export function QueryLine({ text, problem, onType, onEnd, children }: Props) {
     <div className="query-line">
       <div className="query-field">
         <Icon name="search" />
-        <input
-          type="text"
+        <textarea
+          rows={1}
           aria-label="Query as text"
+          aria-multiline="false"
           aria-invalid={problem !== null}
           aria-describedby={`${id}-help`}
           placeholder="dog on couch; cat next to dog; not person"
@@ -28,11 +29,12 @@ export function QueryLine({ text, problem, onType, onEnd, children }: Props) {
           spellCheck={false}
           maxLength={4000}
           value={text}
-          onChange={(event) => onType(event.target.value)}
+          onChange={(event) => onType(event.target.value.replace(/\s*\n\s*/g, " "))}
+          onKeyDown={(event) => event.key === "Enter" && event.preventDefault()}
           onBlur={onEnd}
         />
         {text !== "" && (
-          <button type="button" className="quiet" aria-label="Clear" onClick={() => onType("")}>
+          <button type="button" className="quiet" aria-label="Empty the line" onClick={() => onType("")}>
             <Icon name="close" />
           </button>
         )}

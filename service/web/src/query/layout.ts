@@ -1,7 +1,7 @@
 /** Places for objects that have none: in rows along the relationships, so that arrows run down the drawing. */
 import type { NativeGraph, Query, QueryObject } from "./model";
 
-export const ACROSS = 190;
+export const ACROSS = 220;
 export const DOWN = 120;
 
 /** Rows of ids: an object stands below those that point at it; cycles are cut where they are met first. */

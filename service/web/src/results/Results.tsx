@@ -7,15 +7,14 @@ import { ResultCard } from "./ResultCard";
 
 interface Props {
   readonly search: Search;
-  /** Whether nothing is asked for, and these are any images. */
-  readonly browsing: boolean;
   readonly watched: string | null;
   readonly onOpen: (result: Result) => void;
 }
 
-export function Results({ search, browsing, watched, onOpen }: Props) {
+export function Results({ search, watched, onOpen }: Props) {
   const { found, busy, problem, loadingMore, more } = search;
   const end = useRef<HTMLDivElement>(null);
+  const browsing = found?.browsing ?? false;
   const canGoOn = found !== null && !found.complete && problem === null;
 
   useEffect(() => {
@@ -32,7 +31,7 @@ export function Results({ search, browsing, watched, onOpen }: Props) {
   const query = found.answer.query as unknown as NativeGraph;
   return (
     <>
-      <ul className={busy ? "grid stale" : "grid"} aria-label="Results" aria-busy={busy}>
+      <ul className={busy || problem ? "grid stale" : "grid"} aria-label="Results" aria-busy={busy}>
         {found.results.map((result) => (
           <ResultCard
             key={result.image_id}

@@ -25,7 +25,7 @@ export function ResultsHead({ state, search, watch, onUnwatch }: Props) {
           onChange={(event) => state.setByMatches(event.target.value === "matches")}
         >
           <option value="likeness">most alike</option>
-          <option value="matches">most alike and most of it there</option>
+          <option value="matches">most of it there</option>
         </select>
       </label>
       {watch && (

@@ -8,6 +8,8 @@ export interface Request {
   readonly body: SearchRequest;
   /** The last result there may be, where the service sets a limit. */
   readonly most: number;
+  /** Whether nothing is asked for, and the answer is any images. */
+  readonly browsing: boolean;
 }
 
 export interface Found {
@@ -16,6 +18,7 @@ export interface Found {
   readonly answer: SearchResponse;
   readonly results: readonly Result[];
   readonly complete: boolean;
+  readonly browsing: boolean;
 }
 
 export interface Search {
@@ -69,6 +72,7 @@ export function useSearch(
           const key = latest.current.onAnswer(request, answer) ?? request.key;
           done.current = key;
           setFound({
+            browsing: request.browsing,
             key,
             answer,
             results: answer.results,
