@@ -79,7 +79,12 @@ def run_demo(directory: Path, *, host: str, port: int, check: bool, console: Con
     directory.mkdir(parents=True, exist_ok=True)
     key = secrets.token_urlsafe(24)
     own = {name: value for name, value in os.environ.items() if not name.startswith("SCENERANK_")}
-    environment = {**own, "SCENERANK_DATA_DIR": str(directory / "data"), "SCENERANK_ADMIN_KEYS": key}
+    environment = {
+        **own,
+        "SCENERANK_DATA_DIR": str(directory / "data"),
+        "SCENERANK_ADMIN_KEYS": key,
+        "SCENERANK_PICTURES_DIR": str(directory / "world" / "pictures"),
+    }
     _build(directory, environment, console)
 
     base = f"http://{host}:{_free_port(host, port)}"  # building has taken a while

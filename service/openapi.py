@@ -50,6 +50,7 @@ _ERRORS: Final[dict[tuple[str, str], tuple[type[Exception], ...]]] = {
     ("put", "/images/{image_id}"): (GraphError, CatalogueError),
     ("delete", "/images/{image_id}"): (NotFoundError, CatalogueError),
     ("get", "/images/{image_id}/thumbnail.svg"): (NotFoundError, CatalogueError),
+    ("get", "/images/{image_id}/picture"): (NotFoundError, CatalogueError),
     ("post", "/reindex"): (ReindexRunningError, CheckpointError, CatalogueError, IndexVersionError),
     ("get", "/jobs/{job_id}"): (NotFoundError, CatalogueError),
     ("post", "/jobs/{job_id}/cancel"): (NotFoundError, JobEndedError, CatalogueError),

@@ -11,11 +11,14 @@ from model.errors import ConfigError
 from service.logs import LogFormat
 
 ENV_PREFIX: Final = "SCENERANK_"
+SECRETS_DIR: Final = Path("/run/secrets")  # where Docker, and whoever does as it does, puts files for a container
 MOST_WINDOW_OF_MILVUS: Final = 16_000  # it gives 16,384 hits, a few of which are needed to see ties
 
 
 class Settings(BaseSettings):
     """What can be set; each field is the variable SCENERANK_<FIELD>, an empty variable counts as unset.
+
+    Without the variable it is what the file SECRETS_DIR/scenerank_<field> holds, so that no key has to stand in an environment.
 
     Args:
         data_dir: where index versions live, and the SQLite database unless database_url names another.
@@ -26,6 +29,7 @@ class Settings(BaseSettings):
         admin_keys: comma-separated keys, any of which opens the admin calls; none set closes them to everybody.
         search_keys: comma-separated keys, any of which opens searches and images, as an admin key does; none set opens
             them to everybody.
+        pictures_dir: pictures in it are given by GET /images/{id}/picture where a `file:` URL names them.
         rate_limit: requests a second that each key, or each address without one, may make; none set is no limit.
         rate_burst: requests that it may make at once after a rest.
         max_objects, max_relationships: of a query graph.
@@ -50,6 +54,7 @@ class Settings(BaseSettings):
     checkpoint: Path | None = None
     admin_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     search_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    pictures_dir: Path | None = None
     rate_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     rate_burst: int = Field(default=20, ge=1)
     max_objects: int = Field(default=256, ge=1)
@@ -86,7 +91,7 @@ class Settings(BaseSettings):
             ConfigError: a variable has an impossible value; the message names it.
         """
         try:
-            return cls(**values)
+            return cls(_secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None, **values)
         except ValidationError as error:
             # Without the value: it may be a key or hold a password.
             lines = [f"{ENV_PREFIX}{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()]

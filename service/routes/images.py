@@ -4,6 +4,7 @@ from hashlib import sha256
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Response, status
+from fastapi.responses import FileResponse
 
 from model.collection import ImageRecord
 from model.errors import Problem
@@ -12,6 +13,7 @@ from service.catalogue import CatalogueImage
 from service.dependencies import Services, ServicesDep, require_admin
 from service.errors import NotFoundError, RequestInvalidError
 from service.interpret import read_query_graph
+from service.pictures import MEDIA_TYPES, local_picture
 from service.schemas import ImageResponse, PutImageRequest
 from service.tables import ID_LENGTH
 from service.thumbnail import draw
@@ -23,12 +25,13 @@ ImageId = Annotated[
     Path(
         max_length=ID_LENGTH,
         pattern=r"^[^\x00]+$",
-        description="Any printable characters, slashes too; a last part `thumbnail.svg` asks for the picture.",
+        description="Any printable characters, slashes too; a last part `thumbnail.svg` or `picture` asks for that.",
         examples=["2407890"],
     ),
 ]
 
-_PICTURE: Final = "/thumbnail.svg"
+_THUMBNAIL: Final = "/thumbnail.svg"
+_PICTURE: Final = "/picture"
 _SVG_HEADERS: Final = {
     # Opened by itself a picture is a document: it may load and run nothing.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -56,7 +59,7 @@ _PUT_EXAMPLES: Final[dict[str, Any]] = {
 
 
 @router.get(
-    "/images/{image_id:path}" + _PICTURE,
+    "/images/{image_id:path}" + _THUMBNAIL,
     summary="A picture of an image's scene graph",
     response_class=Response,
     responses={
@@ -77,6 +80,24 @@ def get_thumbnail(
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
     picture = draw(read_graph(image.graph, "native"), image.width, image.height)
     return Response(picture, media_type="image/svg+xml", headers=headers)
+
+
+@router.get(
+    "/images/{image_id:path}" + _PICTURE,
+    summary="An image's picture, where it is a file",
+    response_class=FileResponse,
+    responses={200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+def get_picture(image_id: ImageId, services: ServicesDep) -> FileResponse:
+    """The file of the image's `file:` URL, if it lies in SCENERANK_PICTURES_DIR; else 404.
+
+    Pictures elsewhere are for the client to load: their `url` is in every answer.
+    """
+    path = local_picture(_find(services, image_id).url, services.settings.pictures_dir)
+    if path is None:
+        raise NotFoundError(f"there is no file of {image_id!r} to give; only those in SCENERANK_PICTURES_DIR are given")
+    headers = {**_SVG_HEADERS, "Cache-Control": "private, max-age=600"}
+    return FileResponse(path, media_type=MEDIA_TYPES[path.suffix.lower()], headers=headers)
 
 
 @router.get("/images/{image_id:path}", summary="An image and its scene graph")
@@ -101,8 +122,8 @@ def put_image(
 
     What the body leaves out the image has not: nothing is kept of the one it replaces.
     """
-    if not image_id.isprintable() or image_id.endswith(_PICTURE):
-        message = f"path parameter image_id: must be printable characters, and must not end with {_PICTURE}"
+    if not image_id.isprintable() or image_id.endswith((_THUMBNAIL, _PICTURE)):
+        message = f"path parameter image_id: must be printable characters, not ending with {_THUMBNAIL} or {_PICTURE}"
         raise RequestInvalidError(Problem("", message))
     record = ImageRecord(
         image_id=image_id,

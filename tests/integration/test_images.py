@@ -2,13 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
-from tests.integration.conftest import ADMIN, NewDatabase, Place, Service, serving, until
+from service.app import create_app
+from service.settings import Settings
+from tests.integration.conftest import ADMIN, ADMIN_KEY, NewDatabase, Place, Service, serving, until
 
 GRAPH: Final[dict[str, Any]] = {
     "objects": [{"id": "m", "name": "man", "attributes": ["tall"], "x": 1, "y": 2, "w": 30, "h": 40},
@@ -124,7 +129,7 @@ def test_metadata_at_its_limits_comes_back(changing: Service) -> None:
         assert changing.client.get("/images/limits").json()["metadata"] == metadata
 
 
-@pytest.mark.parametrize("image_id", ["a%09b", "a/thumbnail.svg", "x" * 201, "a%00b", ""])
+@pytest.mark.parametrize("image_id", ["a%09b", "a/thumbnail.svg", "a/picture", "x" * 201, "a%00b", ""])
 def test_an_id_that_cannot_be_kept_is_refused(changing: Service, image_id: str) -> None:
     answer = put(changing, image_id)
     assert answer.status_code == 422, answer.text
@@ -154,3 +159,28 @@ def test_a_picture_is_drawn_and_need_not_be_sent_again(changing: Service) -> Non
     put(changing, "drawn/one", {"graph": {"objects": ["dog"]}})
     assert changing.client.get(path, headers=known).status_code == 200
     assert changing.client.get("/images/none/thumbnail.svg").status_code == 404
+
+
+def test_a_file_is_given_from_the_directory_of_pictures_alone(indexed_place: Place, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for name in ("pictures/1.svg", "2.svg"):
+        (tmp_path / name).write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    settings = Settings(
+        database_url=SecretStr(indexed_place.database_url),
+        data_dir=indexed_place.data_dir,
+        admin_keys=(SecretStr(ADMIN_KEY),),
+        pictures_dir=tmp_path / "pictures",
+    )
+    with TestClient(create_app(settings)) as client:
+        for image_id, name in (("pictured/in", "pictures/1.svg"), ("pictured/out", "2.svg")):
+            body = BODY | {"url": (tmp_path / name).as_uri()}
+            assert client.put(f"/images/{image_id}", json=body, headers=ADMIN).status_code == 201
+        picture = client.get("/images/pictured/in/picture")
+
+        assert (picture.status_code, picture.text) == (200, "<svg xmlns='http://www.w3.org/2000/svg'/>")
+        assert picture.headers["content-type"].startswith("image/svg+xml")
+        assert picture.headers["content-security-policy"] == "default-src 'none'; style-src 'unsafe-inline'"
+        for image_id in ("pictured/out", "image-0001", "none"):
+            assert client.get(f"/images/{image_id}/picture").status_code == 404
+        for image_id in ("pictured/in", "pictured/out"):
+            assert client.delete(f"/images/{image_id}", headers=ADMIN).status_code == 204
