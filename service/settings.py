@@ -18,7 +18,7 @@ MOST_WINDOW_OF_MILVUS: Final = 16_000  # it gives 16,384 hits, a few of which ar
 class Settings(BaseSettings):
     """What can be set; each field is the variable SCENERANK_<FIELD>, an empty variable counts as unset.
 
-    Without the variable it is what the file SECRETS_DIR/scenerank_<field> holds, so that no key has to stand in an environment.
+    Without the variable it is what the file SECRETS_DIR/scenerank_<field> holds: no key has to stand in an environment.
 
     Args:
         data_dir: where index versions live, and the SQLite database unless database_url names another.
@@ -90,8 +90,10 @@ class Settings(BaseSettings):
         Raises:
             ConfigError: a variable has an impossible value; the message names it.
         """
+        if SECRETS_DIR.is_dir():
+            values = {"_secrets_dir": SECRETS_DIR, **values}
         try:
-            return cls(_secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None, **values)
+            return cls(**values)
         except ValidationError as error:
             # Without the value: it may be a key or hold a password.
             lines = [f"{ENV_PREFIX}{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()]

@@ -80,3 +80,20 @@ def test_a_child_process_gets_the_same_settings_but_no_keys(monkeypatch: pytest.
     assert child.database == Settings.load(data_dir=Path("/tmp/data")).database
     assert child.job_timeout == 3.5
     assert child.admin_keys == ()
+
+
+def test_a_key_may_stand_in_a_file_and_a_variable_goes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("service.settings.SECRETS_DIR", tmp_path)
+    (tmp_path / "scenerank_admin_keys").write_text("one,two\n")
+    (tmp_path / "scenerank_database_url").write_text("postgresql://host/database\n")
+    monkeypatch.delenv("SCENERANK_ADMIN_KEYS", raising=False)
+    monkeypatch.setenv("SCENERANK_DATABASE_URL", "sqlite://")
+    settings = Settings.load()
+    assert [key.get_secret_value() for key in settings.admin_keys] == ["one", "two"]
+    assert settings.database == "sqlite://"
+
+
+def test_no_directory_of_secrets_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("service.settings.SECRETS_DIR", tmp_path / "none")
+    monkeypatch.delenv("SCENERANK_ADMIN_KEYS", raising=False)
+    assert Settings.load().admin_keys == ()
