@@ -288,7 +288,7 @@ def measure_large(place: Place) -> Figures:
     vectors, memory, most = (place.version / "vectors.npy").stat().st_size, sizes["VmRSS"], sizes["VmHWM"]
     own = sizes["RssAnon"]
     print(f"  vectors {vectors / 1e9:.2f} GB, process {memory / 1e9:.2f} GB, at most {most / 1e9:.2f} GB,")
-    print(f"  of it {own / 1e9:.2f} GB its own; the rest is files, shared with other processes and given back when needed")
+    print(f"  of it {own / 1e9:.2f} GB its own; the rest are files, which other processes share")
     print(f"  ready after {started:.1f} s; 16 clients: {figures['throughput']:,.0f} answers/s")
     return {
         "memory": round(memory / vectors, 3),
