@@ -30,6 +30,7 @@ from model.collection import ImageRecord
 from model.errors import DataError
 from model.formats import write_graph
 from model.metadata import write_metadata
+from service.errors import ForgottenError
 from service.tables import ID_LENGTH, Base, CatalogueState, Image, RemovedImage
 
 CHUNK: Final = 1000  # rows written or looked up at once
@@ -155,11 +156,21 @@ class Catalogue:
         Read `revision` before, and give that the next time: what changes meanwhile may come twice, but is never missed.
         Each chunk is one statement, for which an image is in one of the two tables; if it moves between two statements
         it goes to a higher revision, which is still ahead.
+
+        Raises:
+            ForgottenError: some images that were removed after this revision have been forgotten.
         """
         last = (since, _LAST_ID)
         while True:
             with self._engine.connect() as connection:
                 rows = connection.execute(_changes_after(last)).all()
+                # Looked at after the changes: what is forgotten from now on has been seen.
+                forgotten = connection.scalars(select(CatalogueState.forgotten)).one()
+            if forgotten > since:
+                raise ForgottenError(
+                    f"images removed up to revision {forgotten} have been forgotten, so the changes since {since} are "
+                    "not all there"
+                )
             if not rows:
                 return
             last = rows[-1].revision, rows[-1].id
@@ -168,6 +179,8 @@ class Catalogue:
     def prune_removed(self, upto: int) -> int:
         """Forget which images were removed up to a revision, when nobody will ask for changes before it; how many."""
         with self._engine.begin() as connection:
+            later = CatalogueState.forgotten < upto
+            connection.execute(update(CatalogueState).where(later).values(forgotten=upto))
             return _count(connection.execute(delete(RemovedImage).where(RemovedImage.revision <= upto)))
 
     def count(self) -> int:

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.catalogue import Catalogue
-from service.errors import CatalogueError, IndexVersionError, NoIndexError, VectorStoreError, refusal
+from service.errors import CatalogueError, ForgottenError, IndexVersionError, NoIndexError, VectorStoreError, refusal
 from service.index.follow import follow
 from service.index.state import Follower, State, Store
 from service.index.versions import IndexVersion
@@ -106,6 +106,8 @@ class Engine:
             except VectorStoreError as error:
                 self._seen = None  # perhaps the version could not be opened
                 self._report(str(error))
+            except ForgottenError as error:
+                self._open_anew(error)
             except (CatalogueError, SQLAlchemyError) as error:
                 self._report(f"the catalogue's changes cannot be read: {refusal(error) or error}")
             else:
@@ -114,6 +116,19 @@ class Engine:
                     self._report(f"{path} is gone, so the version in use could not be opened again; reindex")
                 elif self._retry_at == float("inf"):
                     self.problem = None
+
+    def _open_anew(self, error: ForgottenError) -> None:
+        """Let the next turn open the version in use, which knows all that is forgotten; the state stays until then.
+
+        If it has just been opened, it does not: it has come back from somewhere.
+        """
+        assert self._live is not None
+        if self._snapshot is not None and self._snapshot.version is self._live.version:
+            self._seen = None
+        else:
+            self._retry_at = time.monotonic() + _RETRY_AFTER
+        self._live = None
+        self._report(f"{error}; if it stays so, reindex")
 
     def _let_go_of_altered(self) -> None:
         """Use a version no more whose files have been altered; if they are as its manifest says it is opened again."""

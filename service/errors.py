@@ -18,6 +18,7 @@ SceneRankError (model.errors)
 ├── ReindexError              a new index version could not be built
 ├── VectorStoreError          Milvus is unreachable, or refuses what it is asked
 └── CatalogueError            the database is missing, unreachable, or of another version
+    └── ForgottenError        changes since a revision that is too long ago
 """
 
 from collections.abc import Iterable, Mapping
@@ -117,6 +118,10 @@ class CatalogueError(SceneRankError):
     """The database is missing, unreachable, or of another version."""
 
 
+class ForgottenError(CatalogueError):
+    """Some changes since a revision are not known any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of problem.
@@ -154,6 +159,7 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
     IndexVersionError: Kind(503, "index-unusable", "The index cannot be used", retry_after=30),
     VectorStoreError: Kind(503, "vector-store-unavailable", "The vectors cannot be searched now", retry_after=5),
     CatalogueError: Kind(503, "database-unavailable", "The database cannot be used", retry_after=5),
+    ForgottenError: Kind(503, "database-unavailable", "The database cannot be used", retry_after=5),
     OperationalError: Kind(503, "database-unavailable", "The database cannot be used", retry_after=5),
     # Meant for whoever runs the service, so they are logged, and a stranger learns nothing of them.
     DataError: Kind(500, "internal-error", "Internal error"),

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Float, Index, Integer, Str
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_REVISION: Final = "0003"
+SCHEMA_REVISION: Final = "0004"
 """The last migration: what it leaves are these tables."""
 
 ID_LENGTH: Final = 200
@@ -37,12 +37,13 @@ class Base(DeclarativeBase):
 
 
 class CatalogueState(Base):
-    """One row: the number of the last transaction that changed the catalogue."""
+    """One row: the last transaction that changed the catalogue, and up to which one removals are forgotten."""
 
     __tablename__ = "catalogue_state"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     revision: Mapped[int] = mapped_column(BigInteger)
+    forgotten: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class Image(Base):

@@ -16,7 +16,7 @@ from model.formats import write_graph
 from service import catalogue as catalogue_module
 from service.catalogue import Catalogue
 from service.database import open_database
-from service.errors import CatalogueError, NotFoundError, ReindexRunningError
+from service.errors import CatalogueError, ForgottenError, NotFoundError, ReindexRunningError
 from service.jobs import Jobs
 from service.tables import Job
 from tests.factories import make_records
@@ -291,6 +291,10 @@ def test_changes_tell_all_that_has_changed_since_and_each_write_has_the_next_rev
     catalogue.delete("image-0001")
     assert catalogue.prune_removed(start + 3) == 0
     assert catalogue.prune_removed(start + 4) == 1
+    assert catalogue.prune_removed(start) == 0
+    assert list(catalogue.changes(start + 4)) == []
+    with pytest.raises(ForgottenError, match=f"revision {start + 4} "):
+        list(catalogue.changes(start + 3))
 
 
 def test_an_image_that_is_removed_between_two_chunks_is_not_missed(

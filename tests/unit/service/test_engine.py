@@ -13,6 +13,7 @@ from service.database import open_database
 from service.engine import Engine
 from service.errors import IndexVersionError, NoIndexError, SubstitutionError
 from service.index.build import build_index
+from service.index.follow import FilesFollower
 from service.index.versions import IndexStore
 from service.interpret import interpret, read_query_graph
 from service.reindex import choose_checkpoint
@@ -78,6 +79,55 @@ def test_a_damaged_version_leaves_the_old_one_in_use(store: IndexStore, catalogu
 
     store.current_file.write_text(json.dumps({"version": good}))
     engine.refresh()
+    assert engine.problem is None
+
+
+def test_a_process_that_misses_forgotten_removals_does_not_pretend_to_know_them(
+    store: IndexStore, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    store = IndexStore(store.root, kept=1)
+    engine = Engine(store, catalogue, poll_interval=60)
+    old = build(store, catalogue, tmp_path / "checkpoint")
+    engine.refresh()
+    catalogue.delete("image-0003")
+    bad = build(store, catalogue, tmp_path / "checkpoint")  # which forgets the removal
+    (store.directory(bad) / "vectors.npy").write_bytes(b"")
+    catalogue.delete("image-0004")
+
+    for _ in range(3):
+        engine.refresh()
+        snapshot = engine.require_snapshot()
+        assert (snapshot.name, snapshot.count) == (old, 20), "the state before, whole, under its own name"
+        assert engine.problem is not None
+
+    good = build(store, catalogue, tmp_path / "checkpoint")
+    engine.refresh()
+    assert (engine.require_snapshot().name, engine.require_snapshot().count) == (good, 18)
+    assert engine.problem is None
+
+
+def test_a_process_that_was_halted_for_long_opens_the_version_in_use_anew(
+    store: IndexStore, catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = IndexStore(store.root, kept=1)
+    engine = Engine(store, catalogue, poll_interval=60)
+    build(store, catalogue, tmp_path / "checkpoint")
+    engine.refresh()
+    catalogue.delete("image-0003")
+    # Between its look at which version is in use and its look at the changes another process builds.
+    take_in, newer = FilesFollower.take_in, list[str]()
+
+    def halted(follower: FilesFollower, catalogue: Catalogue, revision: int) -> bool:
+        if not newer:
+            newer.append(build(store, catalogue, tmp_path / "checkpoint"))
+        return take_in(follower, catalogue, revision)
+
+    monkeypatch.setattr(FilesFollower, "take_in", halted)
+    engine.refresh()
+    assert engine.require_snapshot().get("image-0003") is not None
+    engine.refresh()
+    assert engine.require_snapshot().version.manifest.version == newer[0]
+    assert engine.require_snapshot().get("image-0003") is None
     assert engine.problem is None
 
 
