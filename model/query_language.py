@@ -7,9 +7,9 @@
 
 Names are the same thing wherever they stand: `horse` above is one horse. `man#2` is a second man. Each `*` is a thing
 of its own, unless marked, as in `*#1`. Words before a thing's name are attributes, each word one; its name is the
-longest known name at the end, else the last word. A name or an attribute in double quotes is taken as it stands
-(`"hot dog"`, with JSON's escapes), and so are the words in brackets. `not` excludes images: `not car`,
-`not man riding *`, `not white horse`.
+longest known name at the end, else the last word. `a`, `an` and `the` before it say nothing. A name or an attribute in
+double quotes is taken as it stands (`"hot dog"`, with JSON's escapes), and so are the words in brackets. `not` excludes
+images: `not car`, `not man riding *`, `not white horse`.
 """
 
 import json
@@ -28,6 +28,7 @@ from model.vocabulary import normalize_name
 _TOKEN = re.compile(r'\s*(?:(?P<end>;)|(?P<quoted>")|(?P<bracket>\[)|(?P<word>[^\s;"\[\]#]+)|(?P<other>\S))')
 _MARK = re.compile(r"#([1-9][0-9]{0,3})(?![^\s;])")
 _NOT: Final = "not"
+_ARTICLES: Final = frozenset({"a", "an", "the"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +224,9 @@ def _read_thing(tokens: Sequence[_Token], resolver: NameResolver) -> Thing:
 
 
 def _texts(tokens: Sequence[_Token]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(token.text for token in tokens))
+    """Attributes: each once, without articles, which people write and no picture has."""
+    said = (token.text for token in tokens if token.kind != "word" or token.text.lower() not in _ARTICLES)
+    return tuple(dict.fromkeys(said))
 
 
 def _check_excluded(clause: Clause, tokens: Sequence[_Token]) -> None:

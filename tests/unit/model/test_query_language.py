@@ -36,7 +36,10 @@ def read(text: str) -> tuple[dict[str, tuple[str | None, tuple[str, ...]]], list
             {"man": ("man", ("tall",)), "horse": ("horse", ()), "beach": ("beach", ())},
             [("man", "riding", "horse"), ("horse", "on", "beach")],
         ),
-        ("Man ON TOP OF a car", {"man": ("Man", ()), "car": ("car", ("a",))}, [("man", "ON TOP OF", "car")]),
+        ("Man ON TOP OF a car", {"man": ("Man", ()), "car": ("car", ())}, [("man", "ON TOP OF", "car")]),
+        ("The tall man on an old beach", {"man": ("man", ("tall",)), "beach": ("beach", ("old",))},
+         [("man", "on", "beach")]),
+        ('"a" man; a', {"man": ("man", ("a",)), "a": ("a", ())}, []),
         ("man next to man#2", {"man": ("man", ()), "man#2": ("man", ())}, [("man", "next to", "man#2")]),
         ("red traffic light", {"traffic light": ("traffic light", ("red",))}, []),
         ("big red guys", {"guys": ("guys", ("big", "red"))}, []),
@@ -60,7 +63,7 @@ def test_what_a_text_says(
 
 
 def test_what_is_excluded() -> None:
-    query = parse_query("man; not car; NOT man riding *; not white horse", RESOLVER)
+    query = parse_query("man; not a car; NOT man riding *; not white horse", RESOLVER)
     man, anything = Thing(name="man"), Thing(name=None, number=None)
 
     assert query.excluded == (
@@ -109,6 +112,7 @@ def test_an_error_tells_the_column(text: str, column: int) -> None:
         "man next to man#2; * on beach; old big man#2; not car; not man riding *",
         "man [\"feeds\"] zebra; * * *#1; red *#1",
         '"man" ["on"] "a;b"; dog',
+        '"the" "car"',
     ],
 )  # fmt: skip
 def test_a_text_that_was_written_is_written_again(text: str) -> None:
@@ -116,7 +120,7 @@ def test_a_text_that_was_written_is_written_again(text: str) -> None:
 
 
 _WORDS = st.sampled_from(
-    ["man", "men", "hot dog", "dog", "light", "traffic", "not", "on", "next to", "tall", "Man", "*1", "*#1"]
+    ["man", "men", "the", "a", "hot dog", "dog", "light", "traffic", "not", "on", "next to", "tall", "Man", "*1", "*#1"]
 )
 _TEXT = _WORDS | st.text(min_size=1, max_size=8).filter(
     lambda text: text.strip() and text != "*" and not any(0xD800 <= ord(char) < 0xE000 for char in text)

@@ -45,8 +45,8 @@ export function QueryLine({ text, problem, onType, onEnd, children }: Props) {
         </p>
       ) : (
         <p className="help" id={`${id}-help`}>
-          One after the other, with <b>;</b> between: <b>man riding horse; not car</b>. Anything is <b>*</b>, a second
-          man <b>man#2</b>.
+          Write what is in the picture: <b>man riding horse; not car</b>. Anything is <b>*</b>, a second man{" "}
+          <b>man#2</b>.
         </p>
       )}
       {children}

@@ -64,6 +64,7 @@ describe("writeQuery", () => {
       ['"not" on beach', scene([["not"], ["beach"]], [[0, "on", 1]])],
       ['"a;b"; "*"', scene([["a;b"], ["*"]])],
       ['"on" man', scene([["man", "on"]])],
+      ['"the" man', scene([["man", "the"]])],
       ["man; horse", scene([["man"], ["horse"]])],
       ["horse on beach; man", scene([["man"], ["horse"], ["beach"]], [[1, "on", 2]])],
       ["old man#2; man", scene([["man", "old"], ["man"]]) /* marks go by mention */],

@@ -82,8 +82,11 @@ function writeThing(name: string | null, attributes: readonly string[], mark: st
   return [...before, (plain && !merges ? name : JSON.stringify(name)) + mark].join(" ");
 }
 
+const ARTICLES: readonly string[] = ["a", "an", "the"]; // the service leaves them out
+
 function writeWord(word: string, known: Known): string {
-  return PLAIN.test(word) && word !== "*" && known("predicate", word) !== true ? word : JSON.stringify(word);
+  const plain = PLAIN.test(word) && word !== "*" && !ARTICLES.includes(word.toLowerCase());
+  return plain && known("predicate", word) !== true ? word : JSON.stringify(word);
 }
 
 function writePredicate(predicate: string | null, known: Known): string {
