@@ -77,6 +77,7 @@ class Milvus:
     def __init__(self, url: str) -> None:
         try:
             import pymilvus  # noqa: PLC0415 (an extra that most do not need)
+            from pymilvus.client.types import LoadState  # noqa: PLC0415
         except ImportError as error:
             raise ConfigError(
                 f"SCENERANK_INDEX_URL needs the Python package {error.name}; install scenerank[milvus], or unset it"
@@ -85,6 +86,7 @@ class Milvus:
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         self._types = pymilvus.DataType
         self._error = pymilvus.MilvusException
+        self._loaded = LoadState.Loaded
         self.address = _open_lite(url) if url.endswith(".db") else url
         """Where other processes reach the same data."""
         parts = urlsplit(self.address)
@@ -201,6 +203,13 @@ class Milvus:
         with self._errors():
             self._client.flush(_collection(version), timeout=_LONG)
             self._client.load_collection(_collection(version), timeout=_LONG)
+
+    def reload(self, version: str) -> None:
+        """Load a collection again that is not in memory any more."""
+        with self._errors():
+            if self._client.get_load_state(_collection(version), timeout=_TIMEOUT)["state"] != self._loaded:
+                self._client.load_collection(_collection(version), timeout=_LONG)
+                self._ready = False  # then that of the versions is not either
 
     def write(self, version: str, rows: list[dict[str, Any]]) -> None:
         """Insert or replace rows."""

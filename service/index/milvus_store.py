@@ -57,8 +57,14 @@ class MilvusStore:
         return self.milvus.in_use()
 
     def stamp(self) -> object:
-        """Something that differs after another version was put to use."""
-        return self.milvus.in_use()
+        """Something that differs after another version was put to use, which is ready to be searched from here on.
+
+        A Milvus that was started anew may have nothing in its memory.
+        """
+        name = self.milvus.in_use()
+        if name is not None:
+            self.milvus.reload(name)
+        return name
 
     def names(self) -> list[str]:
         """The versions that are whole, newest first."""

@@ -119,10 +119,11 @@ def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A database and a data directory that service processes share."""
+    """A database and a data directory that service processes share; vectors are in files there, or in Milvus."""
 
     database_url: str
     data_dir: Path
+    index_url: str = ""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -131,6 +132,7 @@ class Place:
             "OMP_NUM_THREADS": "1",
             "SCENERANK_DATABASE_URL": self.database_url,
             "SCENERANK_DATA_DIR": str(self.data_dir),
+            "SCENERANK_INDEX_URL": self.index_url,
             "SCENERANK_ADMIN_KEYS": f"another,{ADMIN_KEY}",
             "SCENERANK_JOB_TIMEOUT": str(JOB_TIMEOUT),
             "SCENERANK_INDEX_POLL_INTERVAL": "0.05",
