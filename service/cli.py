@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from service import database_cli
+from service import bulk_cli, database_cli
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     index.command("build")(index_build)
     app.add_typer(index, name="index", rich_help_panel="Online")
     database_cli.register(app)
+    bulk_cli.register(app)
 
 
 def import_(
@@ -100,13 +101,17 @@ def index_build(
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("Encoding", total=None)
-        manifest = run_reindex(
-            job.id,
-            jobs=jobs,
-            catalogue=Catalogue(database),
-            store=store,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+        try:
+            manifest = run_reindex(
+                job.id,
+                jobs=jobs,
+                catalogue=Catalogue(database),
+                store=store,
+                progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+        except KeyboardInterrupt as reason:
+            typer.echo(f"Stopped: {reason}" if str(reason) else "Stopped.", err=True)
+            raise typer.Exit(130) from None
     typer.echo(f"Index version {manifest.version} is in use: {manifest.count} images.")
     if manifest.recall is not None:
         typer.echo(f"{manifest.index} finds {manifest.recall:.1%} of the exact first 10 for single relationships.")

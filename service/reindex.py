@@ -88,6 +88,7 @@ def run_reindex(
 
     Raises:
         SceneRankError: it failed; the job says so too.
+        KeyboardInterrupt: Ctrl-C.
     """
     if not jobs.start(job_id):
         raise ReindexError(f"job {job_id} is not to be run any more")
@@ -114,6 +115,7 @@ def run_reindex(
     except SceneRankError as error:
         if str(error) == _INTERRUPTED:
             _cancel(jobs, job_id)
+            raise KeyboardInterrupt(_INTERRUPTED) from None
         jobs.fail(job_id, str(error))
         raise
     except KeyboardInterrupt:  # Ctrl-C again

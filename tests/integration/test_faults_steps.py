@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -22,7 +25,7 @@ from service.jobs import JobRecord, Jobs
 from service.tables import Job
 from tests.factories import make_checkpoint, make_records
 from tests.integration import killed
-from tests.integration.conftest import NewDatabase, Place
+from tests.integration.conftest import PATIENCE, NewDatabase, Place, until
 from tests.integration.killed import KILLED
 
 IMAGES: Final = 40
@@ -88,8 +91,8 @@ def is_sqlite(place: Place) -> bool:
     return place.database_url.startswith("sqlite")
 
 
-def last_job(engine: Engine) -> JobRecord | None:
-    jobs = Jobs(engine, TIME_IS_OUT)
+def last_job(engine: Engine, timeout: float = 60) -> JobRecord | None:
+    jobs = Jobs(engine, timeout)
     with engine.connect() as connection:
         job_id = connection.scalar(select(Job.id).order_by(Job.created_at.desc()))
     return None if job_id is None else jobs.get(job_id)
@@ -131,7 +134,7 @@ def test_a_reindex_killed_at_any_step_leaves_one_whole_version_in_use(
         open_version(place.store.directory(current))
         wanted = catalogue_ids(engine)
         assert found_ids(place, engine) == wanted, step
-        job = last_job(engine)
+        job = last_job(engine, TIME_IS_OUT)
         if job is not None and job.finished_at is not None:
             assert job.state in ("failed", "succeeded")
             assert current in (before, job.index_version), step
@@ -218,3 +221,25 @@ def stored(engine: Engine) -> dict[str, str]:
 
 def native(record: ImageRecord) -> str:
     return json.dumps(write_graph(record.graph), separators=(",", ":"))
+
+
+def test_ctrl_c_ends_a_build_and_a_second_one_ends_it_at_once(
+    empty_place: Place, opened: Callable[[str], Engine]
+) -> None:
+    empty_place.fill(4000)
+    checkpoint = empty_place.checkpoint("first")
+    engine = opened(empty_place.database_url)
+    for presses in (1, 2):
+        command = [sys.executable, "-m", "scenerank", "index", "build", "--checkpoint", str(checkpoint)]
+        with subprocess.Popen(command, env=empty_place.environment, stderr=subprocess.PIPE, text=True) as builder:
+            until(lambda: (job := last_job(engine)) is not None and job.state == "running", "it runs", every=0.005)
+            for _ in range(presses):
+                builder.send_signal(signal.SIGINT)
+            _, said = builder.communicate(timeout=PATIENCE)
+        assert (builder.returncode, "Stopped" in said, "Traceback" in said) == (130, True, False), said
+        assert presses == 2 or "the index stayed as it was" in said
+        job = last_job(engine)
+        assert job is not None
+        assert job.state == "cancelled", "there is room for another one"
+        assert empty_place.store.current() is None
+        assert not list((empty_place.data_dir / "index" / "staging").iterdir())
