@@ -1,5 +1,5 @@
 /** Where the query is made: as a line, as a drawing, with filters. */
-import { useEffect, useState } from "react";
+import { useCallback, useEffect, useState } from "react";
 import type { ServiceError } from "./api/client";
 import { AddObject } from "./drawing/AddObject";
 import { Drawing } from "./drawing/Drawing";
@@ -26,6 +26,7 @@ interface Props {
 
 export function Composer({ state, search, textProblem, selected, onSelect, onPaste }: Props) {
   const { query, edit, undo, redo } = state;
+  const [edited, setEdited] = useState<string | null>(null);
   const [suggested, setSuggested] = useState<readonly string[]>([]);
   const version = search.found?.answer.model_version;
   // biome-ignore lint/correctness/useExhaustiveDependencies: when the service can tell, and of another model anew
@@ -54,6 +55,17 @@ export function Composer({ state, search, textProblem, selected, onSelect, onPas
     return () => document.removeEventListener("keydown", onKeyDown);
   }, [undo, redo]);
 
+  const select = useCallback(
+    (id: string | null) => {
+      setEdited(null);
+      onSelect(id);
+    },
+    [onSelect],
+  );
+  const onEdit = (id: string) => {
+    setEdited(id);
+    onSelect(id);
+  };
   const onArrange = () => {
     const laid = places(toNative(query));
     edit((old) => old.objects.reduce((next, { id }) => changeObject(next, id, laid.get(id) ?? {}), old));
@@ -106,9 +118,9 @@ export function Composer({ state, search, textProblem, selected, onSelect, onPas
             <Icon name="trash" /> Clear
           </button>
         </div>
-        <Drawing query={query} warnings={warnings} selected={selected} onSelect={onSelect} edit={edit} />
-        <Selection query={query} selected={selected} onSelect={onSelect} edit={edit} />
-        <AddObject query={query} edit={edit} onSelect={onSelect} />
+        <Drawing query={query} warnings={warnings} selected={selected} onSelect={select} onEdit={onEdit} edit={edit} />
+        <Selection query={query} selected={selected} edited={edited} onSelect={select} edit={edit} />
+        <AddObject query={query} edit={edit} onSelect={select} />
       </div>
       <Hints warnings={warnings} />
       <Filters query={query} edit={edit} />

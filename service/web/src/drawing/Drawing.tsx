@@ -25,10 +25,12 @@ interface Props {
   readonly warnings: readonly SearchWarning[];
   readonly selected: string | null;
   readonly onSelect: (id: string | null) => void;
+  /** Somebody at the keyboard wants to change a part. */
+  readonly onEdit: (id: string) => void;
   readonly edit: (change: (query: Query) => Query, merge?: boolean) => void;
 }
 
-export function Drawing({ query, warnings, selected, onSelect, edit }: Props) {
+export function Drawing({ query, warnings, selected, onSelect, onEdit, edit }: Props) {
   const flow = useReactFlow();
   const [nodes, setNodes] = useState<ObjectNodeType[]>([]);
   const names = useMemo(() => labels(query), [query]);
@@ -91,12 +93,19 @@ export function Drawing({ query, warnings, selected, onSelect, edit }: Props) {
       onSelect(null);
     } else if ((event.key === "Enter" || event.key === " ") && part) {
       event.preventDefault();
-      onSelect(part);
-    } else if (event.key === "Escape") onSelect(null);
+      onEdit(part);
+    }
+  };
+
+  // Taken before React Flow would take the focus away.
+  const onEscape = (event: KeyboardEvent) => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    onSelect(null);
   };
 
   return (
-    <section className="canvas" aria-label="Drawing" onKeyDown={onKeyDown}>
+    <section className="canvas" aria-label="Drawing" onKeyDown={onKeyDown} onKeyDownCapture={onEscape}>
       <ReactFlow
         nodes={nodes}
         edges={arrows}

@@ -18,19 +18,31 @@ interface Props {
   readonly query: Query;
   readonly selected: string | null;
   readonly onSelect: (id: string | null) => void;
+  /** The part whose first field is to have the focus. */
+  readonly edited: string | null;
   readonly edit: (change: (query: Query) => Query) => void;
 }
 
-export function Selection({ query, selected, onSelect, edit }: Props) {
+export function Selection({ query, selected, edited, onSelect, edit }: Props) {
+  const box = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (edited !== null && edited === selected) box.current?.querySelector("input")?.focus({ preventScroll: true });
+  }, [edited, selected]);
   const object = query.objects.find((one) => one.id === selected);
   const relationship = query.relationships.find((one) => one.id === selected);
   if (!object && !relationship) return null;
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key !== "Escape") return; // back to the drawing
+    onSelect(selected);
+    const part = document.querySelector<HTMLElement>(`.canvas [data-id="${selected}"]`);
+    part?.focus({ preventScroll: true });
+  };
   const onDelete = () => {
     edit((old) => remove(old, new Set([selected ?? ""])));
     onSelect(null);
   };
   return (
-    <section className="selection" aria-label="Selection">
+    <section className="selection" aria-label="Selection" ref={box} onKeyDown={onKeyDown}>
       {object && <OfObject key={object.id} object={object} query={query} onSelect={onSelect} edit={edit} />}
       {relationship && <OfRelationship key={relationship.id} relationship={relationship} query={query} edit={edit} />}
       <button type="button" className="quiet danger" onClick={onDelete}>
@@ -40,7 +52,12 @@ export function Selection({ query, selected, onSelect, edit }: Props) {
   );
 }
 
-function OfObject({ object, query, onSelect, edit }: Omit<Props, "selected"> & { readonly object: QueryObject }) {
+function OfObject({
+  object,
+  query,
+  onSelect,
+  edit,
+}: Omit<Props, "selected" | "edited"> & { readonly object: QueryObject }) {
   const [attribute, setAttribute] = useState("");
   const [target, setTarget] = useState("");
   const names = labels(query);
@@ -139,12 +156,8 @@ function OfRelationship({ relationship, query, edit }: RelationshipProps) {
   useEffect(() => {
     if (isNew.current) field.current?.focus({ preventScroll: true });
   }, []);
-  const onEscape = (event: KeyboardEvent) => {
-    if (event.key === "Escape") field.current?.blur();
-  };
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: Escape leaves the field
-    <div className="row relationship" onKeyDown={onEscape}>
+    <div className="row relationship">
       <span className="end">{names.get(relationship.subject)}</span>
       <Combobox
         label="Predicate"

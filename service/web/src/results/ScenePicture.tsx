@@ -1,10 +1,10 @@
 /** An image: its photo where it has one, else its boxes; with marks for what of the query it has. */
-import { useId } from "react";
+import { useId, useRef } from "react";
 import type { NativeGraph } from "../query/model";
 import { place } from "./labels";
 import type { Arrow, Box, ImageObject } from "./matches";
 import { Ring } from "./Ring";
-import { useImage } from "./useImage";
+import { useImage, useSeen } from "./useImage";
 import { usePhoto } from "./usePhoto";
 
 interface Props {
@@ -22,8 +22,10 @@ interface Props {
 export function ScenePicture({ id, url, graph, objects, arrows, shownAt, pointed = null }: Props) {
   const [photo, onBroken] = usePhoto(id, url);
   const tip = useId();
+  const box = useRef<HTMLDivElement>(null);
+  const seen = useSeen(box);
   // Boxes are in the pixels of the image as it was annotated, which only the catalogue knows.
-  const image = useImage(photo !== null ? id : null);
+  const image = useImage(photo !== null && seen ? id : null);
   if (photo === null && objects.length === 0) return <Ring graph={graph} />;
   const width = image?.width ?? Math.max(1, ...objects.map((one) => one.box.x + one.box.w));
   const height = image?.height ?? Math.max(1, ...objects.map((one) => one.box.y + one.box.h));
@@ -53,7 +55,7 @@ export function ScenePicture({ id, url, graph, objects, arrows, shownAt, pointed
   // A photo whose size is not known yet would have its marks in the wrong places.
   const known = photo === null || image !== null;
   return (
-    <div className={photo ? "picture photo" : "picture"}>
+    <div className={photo ? "picture photo" : "picture"} ref={box}>
       {photo && <img src={photo} alt="" loading="lazy" decoding="async" onError={onBroken} />}
       <svg viewBox={`0 0 ${width} ${height}`} aria-hidden="true" visibility={known ? undefined : "hidden"}>
         <defs>
