@@ -5,13 +5,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Final
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
@@ -32,14 +30,14 @@ from service.limits import RateLimiter, RateLimitMiddleware
 from service.logs import log_request
 from service.metrics import Metrics
 from service.middleware import PROBLEM_JSON, BodyLimitMiddleware, RequestIdMiddleware, encode_problem
-from service.openapi import PROBLEM_RESPONSES, describe, docs
+from service.openapi import PROBLEM_RESPONSES, describe
 from service.routes import health, images, index, reindex, search, vocabulary
 from service.routes import jobs as job_routes
+from service.routes.page import add_page
 from service.settings import Settings
 from service.supervisor import ReindexProcesses
 from service.vocabulary_search import VocabularySearch
 
-_HOME: Final = Path(__file__).parent / "web" / "index.html"
 _SEARCH_ROUTERS: Final = (search.router, vocabulary.router, images.router)
 _OTHER_ROUTERS: Final = (reindex.router, job_routes.router, index.router, health.router)
 _BODY_METHODS: Final = ("POST", "PUT", "PATCH")
@@ -93,8 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router, dependencies=closed)
     for router in _OTHER_ROUTERS:
         app.include_router(router)
-    app.add_api_route("/", _home, include_in_schema=False)
-    app.add_api_route("/docs", docs, include_in_schema=False)
+    add_page(app)
     app.state.admission, app.state.metrics, app.state.vocabulary = admission, metrics, VocabularySearch()
     # The one added last is passed first: a body has arrived whole before its search takes a place in the queue.
     app.add_middleware(AdmissionMiddleware, admission=admission)
@@ -121,10 +118,6 @@ def create_app(settings: Settings) -> FastAPI:
     end_traces = tracing.instrument(app) if tracing.asked_for() else None
     describe(app, rate_limited=settings.rate_limit is not None)
     return app
-
-
-async def _home() -> FileResponse:
-    return FileResponse(_HOME)
 
 
 async def _known_error(request: Request, error: Exception) -> Response:

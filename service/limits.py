@@ -2,6 +2,7 @@
 
 import ipaddress
 import math
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from service.errors import RateLimitedError, problem_of
 from service.middleware import send_problem
 
 UNLIMITED: Final = frozenset({"/livez", "/readyz", "/metrics"})  # asked by machines that watch over the service
+_PAGE: Final = re.compile(r"/|/docs|/static/.*", re.DOTALL)  # what a page is drawn with comes at once, and costs little
 _CLIENTS: Final = 10_000  # remembered at once: about 2 MB
 
 
@@ -67,7 +69,7 @@ class RateLimitMiddleware:
         self._known = known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
-        if scope["type"] == "http" and scope["path"] not in UNLIMITED:
+        if scope["type"] == "http" and scope["path"] not in UNLIMITED and not _PAGE.fullmatch(scope["path"]):
             try:
                 self._limiter.take(self._client(scope))
             except RateLimitedError as error:

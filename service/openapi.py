@@ -1,12 +1,10 @@
-"""The OpenAPI document and its page: what the framework does not write by itself."""
+"""The OpenAPI document: what the framework does not write by itself."""
 
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
 
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
 
 from model.errors import CheckpointError, GraphError, SceneRankError
 from model.errors import Problem as FieldProblem
@@ -70,19 +68,6 @@ _REQUEST_ID_HEADER: Final = {
     "description": "The request's own id if it is a plain token, else a new one.",
     "schema": {"type": "string"},
 }
-
-# Swagger UI puts itself in the place of this, if it comes.
-_WITHOUT_INTERNET: Final = """
-<p>This page is drawn by Swagger UI, which the browser loads from cdn.jsdelivr.net. Without the internet read
-<a href="openapi.json">openapi.json</a>, which holds all of it.</p>
-"""
-
-
-async def docs() -> HTMLResponse:
-    """Every call, to try out; and where to read of them if Swagger UI cannot be loaded."""
-    page = get_swagger_ui_html(openapi_url="openapi.json", title="SceneRank", swagger_favicon_url="data:,")
-    place = '<div id="swagger-ui">'
-    return HTMLResponse(bytes(page.body).decode().replace(place, place + _WITHOUT_INTERNET))
 
 
 def describe(app: FastAPI, *, rate_limited: bool) -> None:

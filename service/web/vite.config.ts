@@ -1,5 +1,7 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
+import { docs } from "./plugins/docs.ts";
+import { gzip } from "./plugins/gzip.ts";
 
 // Where `npm run dev` finds the service; a built page is served by the service itself.
 const service = process.env["SCENERANK_URL"] ?? "http://127.0.0.1:8000";
@@ -8,7 +10,7 @@ const calls = ["/search", "/vocabulary", "/images", "/index", "/jobs", "/reindex
 export default defineConfig(({ command }) => ({
   root: "src",
   base: command === "build" ? "/static/" : "/",
-  plugins: [react()],
+  plugins: [react(), docs(), gzip()],
   build: {
     outDir: "../dist",
     emptyOutDir: true,
