@@ -7,6 +7,8 @@ The digest is of the source's path. What a part was made of stands in the Parque
 """
 
 import json
+import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -50,6 +52,7 @@ class PartReport:
         bad: records that could not be read.
         error: why there is no part, if there is none.
         reused: whether it was there already.
+        worker: the machine and the process that made it.
         seconds: how long it took. Units: seconds.
     """
 
@@ -59,6 +62,7 @@ class PartReport:
     bad: int = 0
     error: str | None = None
     reused: bool = False
+    worker: str = ""
     seconds: float = 0.0
 
 
@@ -99,7 +103,7 @@ def read_made_of(part: Path) -> dict[str, Any] | None:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     try:
-        metadata = pq.read_schema(part).metadata or {}
+        metadata = pq.read_metadata(part).metadata or {}
         made_of: dict[str, Any] = json.loads(metadata[_KEY])
     except (OSError, KeyError, ValueError, pa.ArrowInvalid):
         return None
@@ -147,7 +151,11 @@ class _Part:
                 while chunk := list(islice(records, _ENCODED_AT_ONCE)):
                     writer.write_table(self._table(chunk, schema))
                 report = PartReport(
-                    source=str(self._source), images=self._images, skipped=self._skipped, bad=len(self._bad)
+                    source=str(self._source),
+                    images=self._images,
+                    skipped=self._skipped,
+                    bad=len(self._bad),
+                    worker=f"{socket.gethostname()}/{os.getpid()}",
                 )
                 about = {"format_version": _FORMAT_VERSION, "report": asdict(report), "names": self._names.to_json()}
                 writer.add_key_value_metadata({_KEY: json.dumps({**made_of, **about})})
@@ -190,7 +198,7 @@ class _Part:
             except DataError as error:
                 if strict:
                     raise
-                self._bad.append({"place": where, "error": str(error)})
+                self._bad.append({"place": where, "error": str(error).removeprefix(f"{where}: ")})
                 if len(self._bad) > _MOST_BAD:
                     raise DataError(
                         f"{self._source}: over {_MOST_BAD} records cannot be read, the last: {error}"

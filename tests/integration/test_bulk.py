@@ -1,0 +1,160 @@
+"""Bulk encoding on a local Ray cluster of two workers, against encoding everything in one process."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+
+from model.collection import ImageRecord
+from model.formats import write_graph
+from service.bulk_part import PartReport, encode_part, part_of, read_made_of
+from service.index.milvus_rows import image_of_row, number_of
+from tests.conftest import skip_or_fail
+from tests.factories import make_checkpoint, make_records, write_records
+
+PARTS, SIZE = 6, 50
+BAD: Final = """{"image_id": "x"
+{"image_id": "empty", "objects": []}
+{"objects": ["man"]}
+{"image_id": 7, "objects": 3}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray() -> None:
+    if importlib.util.find_spec("ray") is None or importlib.util.find_spec("pyarrow") is None:
+        skip_or_fail("bulk", "Ray or pyarrow is not installed")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a cluster of two workers with a processor each."""
+    from ray.cluster_utils import Cluster  # noqa: PLC0415 (an extra)
+
+    small: dict[str, Any] = {"object_store_memory": 80 * 1024 * 1024}
+    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **small})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1, **small)
+    yield cluster.address
+    cluster.shutdown()
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    directory = tmp_path / "graphs"
+    directory.mkdir()
+    make_checkpoint(tmp_path / "checkpoint")
+    records = make_records(PARTS * SIZE)
+    for part in range(PARTS - 1):
+        write_records(directory / f"part-{part}.jsonl", records[part * SIZE : (part + 1) * SIZE])
+    with (directory / "part-1.jsonl").open("a") as file:
+        file.write(BAD)
+    write_parquet(directory / f"part-{PARTS - 1}.parquet", records[-SIZE:])
+    return directory
+
+
+def write_parquet(path: Path, records: Sequence[ImageRecord]) -> None:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    rows = [
+        {"image_id": one.image_id, "url": one.url, "width": one.width, "height": one.height,
+         "metadata": json.dumps({"part": 5}), "graph": json.dumps(write_graph(one.graph))}
+        for one in records
+    ]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scenerank", *arguments]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SCENERANK_")}
+    environment |= {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "SCENERANK_DATA_DIR": str(place / "data")}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def rows_of(part: Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    rows: list[dict[str, Any]] = pq.read_table(part).to_pylist()
+    return rows
+
+
+def test_two_workers_make_what_one_process_makes_and_nothing_twice(cluster: str, sources: Path, tmp_path: Path) -> None:
+    out, checkpoint = tmp_path / "out", tmp_path / "checkpoint"
+    arguments = ("bulk-encode", str(sources), "--out", str(out), "--checkpoint", str(checkpoint), "--address", cluster)
+    first = run(tmp_path, *arguments)
+    assert first.returncode == 0, first.stderr
+    assert "300 images in 6 parts, of which 0 were there; 1 left out, 3 cannot be read." in first.stdout
+
+    parts = sorted(out.glob("*.parquet"))
+    made_of = [read_made_of(part) for part in parts]
+    assert len({one["report"]["worker"] for one in made_of if one is not None}) == 2, "both workers had parts"
+    rows = {row["id"]: row for part in parts for row in rows_of(part)}
+    one_file = write_records(tmp_path / "all.jsonl", make_records(PARTS * SIZE))
+    embedded = run(tmp_path, "embed", str(checkpoint), str(one_file), "--out", str(tmp_path / "all.npz"))
+    assert embedded.returncode == 0, embedded.stderr
+    expected = np.load(tmp_path / "all.npz", allow_pickle=False)
+    assert sorted(rows) == sorted(expected["ids"].tolist())
+    vectors = np.array([rows[image_id]["vector"] for image_id in expected["ids"].tolist()])
+    np.testing.assert_allclose(vectors, expected["embeddings"], atol=2e-6)
+    image = image_of_row(rows["image-0299"])
+    assert json.loads(image.fields)["metadata"] == {"part": 5}
+    assert json.loads(image.graph) == write_graph(make_records(PARTS * SIZE)[-1].graph)
+    assert number_of("attributes", (None, "tall")) in rows["image-0000"]["entries_1"]
+
+    (bad,) = out.glob("*.bad.jsonl")
+    told = [json.loads(line) for line in bad.read_text().splitlines()]
+    assert [one["place"] for one in told] == [f"{sources}/part-1.jsonl, line {line}" for line in (51, 53, 54)]
+    assert "not valid JSON" in told[0]["error"]
+
+    before = {part: part.stat().st_mtime_ns for part in parts}
+    parts[2].unlink()
+    write_records(sources / "part-3.jsonl", make_records(10, seed=3))
+    again = run(tmp_path, *arguments)
+    assert "260 images in 6 parts, of which 4 were there" in again.stdout, again.stderr
+    kept = [part for part in parts if part.exists() and part.stat().st_mtime_ns == before[part]]
+    assert [part.name[:6] for part in kept] == ["part-0", "part-1", "part-4", "part-5"]
+
+
+def test_a_part_is_whole_or_absent_and_says_what_is_wrong(sources: Path, tmp_path: Path) -> None:
+    out, checkpoint = tmp_path / "out", tmp_path / "checkpoint"
+    out.mkdir()
+
+    def encode(name: str, *, strict: bool = False) -> PartReport:
+        return encode_part(sources / name, out, checkpoint, strict)
+
+    strict = encode("part-1.jsonl", strict=True)
+    assert strict.error is not None
+    assert "part-1.jsonl, line 51" in strict.error
+    (sources / "no-column.parquet").write_bytes((sources / "part-5.parquet").read_bytes()[:-100])
+    for name, message in [
+        ("gone.jsonl", "No such file"),
+        ("no-column.parquet", "not a Parquet file, or is damaged"),
+    ]:
+        failed = encode(name)
+        assert message in str(failed.error)
+    assert list(out.iterdir()) == [], "nothing is left of what failed"
+
+    assert encode("part-1.jsonl").bad == 3
+    assert encode("part-1.jsonl", strict=True).error is not None, "the part is there, but not without bad records"
+    assert not encode("part-0.jsonl").reused
+    assert encode("part-0.jsonl").reused
+    make_checkpoint(checkpoint, seed=1)
+    part = part_of(sources / "part-0.jsonl", out)
+    part.write_bytes(part.read_bytes()[:-30])
+    assert not encode("part-0.jsonl").reused, "a damaged part is made again"
+    assert len(rows_of(part)) == SIZE
+
+
+def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
+    missing = run(tmp_path, "bulk-encode", str(tmp_path / "nothing"), "--out", str(tmp_path / "out"))
+    assert missing.returncode == 1
+    assert "does not exist" in missing.stderr
+    assert "Traceback" not in missing.stderr
