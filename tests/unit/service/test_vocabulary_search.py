@@ -1,4 +1,7 @@
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,8 +13,8 @@ from model.formats import read_graph
 from model.resolution import NameResolver
 from model.scene_graph import SceneGraph
 from service.index.postings import FilterIndexBuilder
-from service.index.state import NameKind
-from service.vocabulary_search import Name, NameList, count_images
+from service.index.state import NameKind, State
+from service.vocabulary_search import Name, NameList, VocabularySearch, count_images
 from tests.factories import make_checkpoint, make_graph
 
 WORDS = st.sampled_from(["a", "ab", "b", "tr", "tree", "\u00e9", "z"])
@@ -81,3 +84,33 @@ def test_an_image_counts_once_for_each_of_its_names(kind: NameKind, some: bool, 
 def test_nothing_is_counted_where_nothing_is(resolver: NameResolver, tmp_path: Path) -> None:
     index = FilterIndexBuilder(resolver).build()
     assert [count_images(kind, index, 3).tolist() for kind in ("object", "predicate", "attribute")] == [[0, 0, 0]] * 3
+
+
+class CountedState:
+    """A state of a catalogue that changes, as far as names go."""
+
+    def __init__(self, resolver: NameResolver, version: int) -> None:
+        self.name, self.version = f"version+{version}", SimpleNamespace(checkpoint=SimpleNamespace(resolver=resolver))
+        self._counts = {"unicorn": version}
+
+    def name_counts(self, kind: NameKind) -> dict[str, int]:
+        return self._counts
+
+
+def test_names_that_take_long_to_collect_come_a_moment_later(
+    resolver: NameResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vocabulary = VocabularySearch()
+
+    def images(version: int) -> int:
+        state = cast("State", CountedState(resolver, version))
+        return vocabulary.names("object", state).find("unicorn", 1)[0][0].images
+
+    assert [images(1), images(2)] == [1, 2], "at once where it is quick"
+    monkeypatch.setattr("service.vocabulary_search._QUICK", 0.0)
+    assert images(3) == 2
+    deadline = time.monotonic() + 10
+    while images(3) == 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert images(3) == 3
