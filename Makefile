@@ -3,12 +3,22 @@ BIN := .venv/bin
 # Where pip finds a CPU build of PyTorch, for instance: make setup PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_FLAGS ?=
 
-.PHONY: help setup demo reproduce test check fix bench lock
+.PHONY: help setup page types demo reproduce test check fix bench lock
+
+# The page in the browser is built with Node, 20.19 or newer. All else works without.
+WEB := service/web
+NODE := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a > 20 || (a == 20 && b >= 19)) console.log("node")' 2>/dev/null)
+PAGE_SOURCES := $(wildcard $(WEB)/*.json $(WEB)/*.ts $(WEB)/plugins/*.ts) $(shell find $(WEB)/src -type f -not -path '*/node_modules/*')
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.installed ## Make .venv and install SceneRank with its locked dependencies into it
+setup: .venv/.installed ## Make .venv, install SceneRank with its locked dependencies into it, and build its page
+ifeq ($(NODE),)
+	@echo 'The page is not built: that takes Node.js 20.19 or newer (then: make page). All else works without.'
+else
+	@$(MAKE) --silent page || echo 'The page is not built, see above; to try again: make page. All else works without.'
+endif
 
 .venv/.installed: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SceneRank needs Python 3.11 or newer; name one: make setup PYTHON=python3.12")'
@@ -16,6 +26,20 @@ setup: .venv/.installed ## Make .venv and install SceneRank with its locked depe
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
+
+page: $(WEB)/dist/index.html ## Build the page in the browser, if its sources have changed (Node.js 20.19 or newer)
+
+$(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(PAGE_SOURCES)
+	npm --prefix $(WEB) run --silent build -- --logLevel warn
+	@touch $@
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+	npm --prefix $(WEB) ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+types: .venv/.installed $(WEB)/node_modules/.package-lock.json ## Write the page's types anew from the service's OpenAPI document
+	env -i PATH="$$PATH" $(BIN)/scenerank openapi --out $(WEB)/openapi.json
+	npm --prefix $(WEB) run --silent types
 
 demo: setup ## Build the demo world, train, index, serve it, and ask a first question (Ctrl-C ends it)
 	$(BIN)/scenerank demo
@@ -28,16 +52,19 @@ reproduce: setup ## The paper's tables and figures, small: on a demo world of 60
 
 test: setup ## Run all tests
 	$(BIN)/pytest
+	$(if $(NODE),test ! -d $(WEB)/node_modules || npm --prefix $(WEB) test --silent)
 
 check: setup ## Lint, formatting, types, import rules
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(if $(NODE),test ! -d $(WEB)/node_modules || npm --prefix $(WEB) run --silent check)
 
 fix: setup ## Repair what the linter and the formatter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(if $(NODE),test ! -d $(WEB)/node_modules || npm --prefix $(WEB) run --silent fix)
 
 bench: setup ## Measure: preparation at the size of the whole of Visual Genome, training beside a busy process, a training step
 	$(BIN)/python benchmarks/prepare_visual_genome.py

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from service import bulk_cli, database_cli
+from service import database_cli
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -15,12 +15,12 @@ def register(app: typer.Typer) -> None:
     """Add the service's commands to the command line."""
     app.command("import", rich_help_panel="Online")(import_)
     app.command(rich_help_panel="Online")(serve)
+    app.command(rich_help_panel="Online")(openapi)
     app.command(rich_help_panel="Online")(search)
     index = typer.Typer(no_args_is_help=True, help="Build the index that searches are answered from.")
     index.command("build")(index_build)
     app.add_typer(index, name="index", rich_help_panel="Online")
     database_cli.register(app)
-    bulk_cli.register(app)
 
 
 def import_(
@@ -137,6 +137,25 @@ def serve(
         typer.echo("SCENERANK_ADMIN_KEYS is not set: admin calls (POST /reindex) are refused.", err=True)
     typer.echo(f"SceneRank at http://{host}:{port}, its interface at http://{host}:{port}/docs", err=True)
     run_server(create_app(settings), host=host, port=port, drain_time=settings.drain_time)
+
+
+def openapi(
+    out: Annotated[Path | None, typer.Option(help="The file to write; without it the document is printed.")] = None,
+) -> None:
+    """Write the OpenAPI document of the service: every call, for programs.
+
+    Example: scenerank openapi --out openapi.json
+    """
+    import json
+
+    from model.atomic import write_atomically
+    from service.app import create_app
+
+    document = json.dumps(create_app(_settings()).openapi(), indent=2) + "\n"
+    if out is None:
+        typer.echo(document, nl=False)
+    else:
+        write_atomically(out, document.encode())
 
 
 def search(

@@ -92,6 +92,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/images/{image_id}/picture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * An image's picture, where it is a file
+         * @description The file of the image's `file:` URL, if it lies in SCENERANK_PICTURES_DIR; else 404.
+         *
+         *     Pictures elsewhere are for the client to load: their `url` is in every answer.
+         */
+        get: operations["get_picture_images__image_id__picture_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/images/{image_id}": {
         parameters: {
             query?: never;
@@ -367,7 +389,19 @@ export interface components {
              *     ]
              */
             triple?: (string | null)[] | null;
-        };
+        } & ({
+            object: unknown;
+            triple?: null;
+            attribute?: null;
+        } | {
+            attribute: unknown;
+            triple?: null;
+            object?: null;
+        } | {
+            triple: unknown;
+            attribute?: null;
+            object?: null;
+        });
         /**
          * Health
          * @description Whether the service can work.
@@ -454,6 +488,16 @@ export interface components {
             /** Metric */
             metric: string;
             /**
+             * Index
+             * @description Kind of index, as of POST /reindex.
+             */
+            index: string;
+            /**
+             * Recall
+             * @description Of an `ivf` index, measured when it was made: how much of the exact first 10 it found, on average, for single relationships of up to 64 of its images.
+             */
+            recall: number | null;
+            /**
              * Created At
              * Format: date-time
              */
@@ -487,6 +531,16 @@ export interface components {
              * @description Images in it, without changes since it was made.
              */
             count?: number | null;
+            /**
+             * Index
+             * @description Kind of index, as of POST /reindex.
+             */
+            index?: string | null;
+            /**
+             * Recall
+             * @description As of GET /index.
+             */
+            recall?: number | null;
             /** Created At */
             created_at?: string | null;
         };
@@ -522,6 +576,11 @@ export interface components {
              * @enum {string}
              */
             state: "enqueued" | "running" | "succeeded" | "failed" | "cancelled";
+            /**
+             * Index
+             * @description The kind of index that it makes.
+             */
+            index: string;
             progress: components["schemas"]["JobProgress"];
             /**
              * Created At
@@ -671,6 +730,25 @@ export interface components {
             metadata?: {
                 [key: string]: unknown;
             } | null;
+        } | {
+            graph: components["schemas"]["SceneGraph"];
+            format?: null;
+        } | {
+            graph: components["schemas"]["NativeGraph"];
+            /** @constant */
+            format: "native";
+        } | {
+            graph: components["schemas"]["Sg2imGraph"];
+            /** @constant */
+            format: "sg2im";
+        } | {
+            graph: components["schemas"]["VisualGenomeGraph"];
+            /** @constant */
+            format: "visual_genome";
+        } | {
+            graph: components["schemas"]["GqaGraph"];
+            /** @constant */
+            format: "gqa";
         };
         /**
          * ReindexRequest
@@ -684,11 +762,10 @@ export interface components {
             checkpoint?: string | null;
             /**
              * Index
-             * @description Kind of index: exact search.
-             * @default flat
-             * @constant
+             * @description Kind of index. `flat`: every search looks at all images. `ivf1024` or `ivf1024,nprobe=32`, for large catalogues: images are put into that many lists, and a search without `filter` looks into the nprobe of them that are nearest to it, without nprobe into a sixteenth. Default: that of the version in use, else `flat`.
+             * @example ivf1024,nprobe=32
              */
-            index: "flat";
+            index?: string | null;
         };
         /**
          * Result
@@ -818,7 +895,7 @@ export interface components {
          * SearchRequest
          * @description A scene, or any non-empty part of one, and which page of the ranking to give.
          */
-        SearchRequest: {
+        SearchRequest: ({
             /**
              * Graph
              * @description A scene graph: native, sg2im, Visual Genome or GQA form, recognised by its shape. One object is enough; null or "*" as a name, a predicate or an end of a relationship means any.
@@ -944,7 +1021,40 @@ export interface components {
              * @description `triples`: order the best 200 anew, by half their score and half the share of the query's relationships and objects that the image really has; `offset + limit` is then at most 200. `min_score` and `total` go by the score before.
              */
             rerank?: "triples" | null;
-        };
+        } & (unknown & unknown)) & (({
+            graph: unknown;
+            text?: null;
+            image_id?: null;
+        } | {
+            graph: components["schemas"]["SceneGraph"];
+            format?: null;
+        } | {
+            graph: components["schemas"]["NativeGraph"];
+            /** @constant */
+            format: "native";
+        } | {
+            graph: components["schemas"]["Sg2imGraph"];
+            /** @constant */
+            format: "sg2im";
+        } | {
+            graph: components["schemas"]["VisualGenomeGraph"];
+            /** @constant */
+            format: "visual_genome";
+        } | {
+            graph: components["schemas"]["GqaGraph"];
+            /** @constant */
+            format: "gqa";
+        }) | {
+            image_id: unknown;
+            text?: null;
+            graph?: null;
+            format?: null;
+        } | {
+            text: unknown;
+            graph?: null;
+            image_id?: null;
+            format?: null;
+        });
         /**
          * SearchResponse
          * @description A page of the ranking; ties are broken by image id, so pages of one `index_version` never overlap.
@@ -957,6 +1067,11 @@ export interface components {
              * @description Images in the ranking over all pages: those with at least `min_score` that meet `filter`.
              */
             total: number;
+            /**
+             * Total Is Exact
+             * @description False if there may be more: an `ivf` index ranks only what is in the lists that it looks into, and pages end with those. With `filter` all images are looked at.
+             */
+            total_is_exact: boolean;
             /**
              * Index Version
              * @description The state that was searched: a version, and after a `+` the catalogue's revision if something has changed since the version was made.
@@ -1057,6 +1172,109 @@ export interface components {
              */
             total: number;
         };
+        NativeGraph: {
+            objects?: ({
+                id: string | number;
+                name: string | null;
+                object_id?: never;
+                names?: never;
+                attributes?: (string | null)[] | null;
+            } | {
+                x: number;
+                y: number;
+                w: number;
+                h: number;
+            } | {
+                x?: null;
+                y?: null;
+                w?: null;
+                h?: null;
+            })[] | null;
+            relationships?: {
+                subject: string | number | null;
+                predicate: string | null;
+                object: string | number | null;
+                subject_id?: never;
+            }[] | null;
+        } | {
+            objects: unknown[];
+        } | {
+            relationships: unknown[];
+        };
+        Sg2imGraph: {
+            objects?: (string | null)[] | null;
+            relationships?: [
+                string | number | null,
+                string | null,
+                string | number | null
+            ][] | null;
+        } | {
+            objects: unknown[];
+        } | {
+            relationships: unknown[];
+        };
+        VisualGenomeObject: {
+            object_id: string | number;
+            attributes?: (string | null)[] | null;
+        } & (({
+            x: number;
+            y: number;
+            w: number;
+            h: number;
+        } | {
+            x?: null;
+            y?: null;
+            w?: null;
+            h?: null;
+        }) & ({
+            names: (string | null)[] | null;
+        } | {
+            name: string | null;
+            names?: never;
+        }));
+        VisualGenomeGraph: {
+            objects?: components["schemas"]["VisualGenomeObject"][] | null;
+            relationships?: ({
+                predicate: string | null;
+            } & (({
+                subject_id: string | number | null;
+                subject?: never;
+            } | {
+                subject: components["schemas"]["VisualGenomeObject"];
+            }) & ({
+                object_id: string | number | null;
+                object?: never;
+            } | {
+                object: components["schemas"]["VisualGenomeObject"];
+            })))[] | null;
+        } | {
+            objects: unknown[];
+        } | {
+            relationships: unknown[];
+        };
+        GqaGraph: {
+            objects: {
+                [key: string]: {
+                    name: string | null;
+                    relations?: {
+                        name: string | null;
+                        object: string | number | null;
+                    }[] | null;
+                    attributes?: (string | null)[] | null;
+                } | {
+                    x: number;
+                    y: number;
+                    w: number;
+                    h: number;
+                } | {
+                    x?: null;
+                    y?: null;
+                    w?: null;
+                    h?: null;
+                };
+            };
+        };
+        SceneGraph: components["schemas"]["NativeGraph"] | components["schemas"]["Sg2imGraph"] | components["schemas"]["VisualGenomeGraph"] | components["schemas"]["GqaGraph"];
     };
     responses: never;
     parameters: never;
@@ -1123,6 +1341,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "total": 45358,
+                     *       "total_is_exact": true,
                      *       "index_version": "20261124T174501123456Z-0a1b2c3d",
                      *       "model_version": "5d0cf3c8a1b94e27",
                      *       "took_ms": {
@@ -1316,6 +1535,7 @@ export interface operations {
                      *             }
                      *           ],
                      *           "total": 45358,
+                     *           "total_is_exact": true,
                      *           "index_version": "20261124T174501123456Z-0a1b2c3d",
                      *           "model_version": "5d0cf3c8a1b94e27",
                      *           "took_ms": {
@@ -1550,7 +1770,7 @@ export interface operations {
                 "if-none-match"?: string | null;
             };
             path: {
-                /** @description Any printable characters, slashes too; a last part `thumbnail.svg` asks for the picture. */
+                /** @description Any printable characters, slashes too; a last part `thumbnail.svg` or `picture` asks for that. */
                 image_id: string;
             };
             cookie?: never;
@@ -1626,12 +1846,83 @@ export interface operations {
             };
         };
     };
+    get_picture_images__image_id__picture_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Any printable characters, slashes too; a last part `thumbnail.svg` or `picture` asks for that. */
+                image_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    /** @description The request's own id if it is a plain token, else a new one. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/*": string;
+                };
+            };
+            /** @description `not-found`: Not found. */
+            404: {
+                headers: {
+                    /** @description The request's own id if it is a plain token, else a new one. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid-request`: The request is not valid. */
+            422: {
+                headers: {
+                    /** @description The request's own id if it is a plain token, else a new one. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `internal-error`: Internal error. */
+            500: {
+                headers: {
+                    /** @description The request's own id if it is a plain token, else a new one. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database-unavailable`: The database cannot be used. */
+            503: {
+                headers: {
+                    /** @description When to ask again. Units: seconds. */
+                    "Retry-After"?: number;
+                    /** @description The request's own id if it is a plain token, else a new one. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_image_images__image_id__get: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description Any printable characters, slashes too; a last part `thumbnail.svg` asks for the picture. */
+                /** @description Any printable characters, slashes too; a last part `thumbnail.svg` or `picture` asks for that. */
                 image_id: string;
             };
             cookie?: never;
@@ -1733,7 +2024,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Any printable characters, slashes too; a last part `thumbnail.svg` asks for the picture. */
+                /** @description Any printable characters, slashes too; a last part `thumbnail.svg` or `picture` asks for that. */
                 image_id: string;
             };
             cookie?: never;
@@ -1927,7 +2218,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Any printable characters, slashes too; a last part `thumbnail.svg` asks for the picture. */
+                /** @description Any printable characters, slashes too; a last part `thumbnail.svg` or `picture` asks for that. */
                 image_id: string;
             };
             cookie?: never;
@@ -2044,6 +2335,7 @@ export interface operations {
                      *       "id": "6f1c2a9e-5b7d-4c3e-8a90-1d2e3f405162",
                      *       "kind": "reindex",
                      *       "state": "enqueued",
+                     *       "index": "flat",
                      *       "progress": {
                      *         "done": 0,
                      *         "total": 0
@@ -2189,6 +2481,7 @@ export interface operations {
                      *       "id": "6f1c2a9e-5b7d-4c3e-8a90-1d2e3f405162",
                      *       "kind": "reindex",
                      *       "state": "running",
+                     *       "index": "flat",
                      *       "progress": {
                      *         "done": 12000,
                      *         "total": 45358
@@ -2275,6 +2568,7 @@ export interface operations {
                      *       "id": "6f1c2a9e-5b7d-4c3e-8a90-1d2e3f405162",
                      *       "kind": "reindex",
                      *       "state": "cancelled",
+                     *       "index": "flat",
                      *       "progress": {
                      *         "done": 12000,
                      *         "total": 45358
@@ -2398,6 +2692,8 @@ export interface operations {
                      *       "changed": 3,
                      *       "removed": 1,
                      *       "metric": "inner_product",
+                     *       "index": "ivf1024,nprobe=64",
+                     *       "recall": 0.97,
                      *       "created_at": "2026-11-24T17:45:01Z",
                      *       "catalogue_count": 45358
                      *     }
@@ -2458,6 +2754,8 @@ export interface operations {
                      *           "model_version": "5d0cf3c8a1b94e27",
                      *           "dimension": 768,
                      *           "count": 45358,
+                     *           "index": "ivf1024,nprobe=64",
+                     *           "recall": 0.97,
                      *           "created_at": "2026-11-24T17:45:01Z"
                      *         }
                      *       ]
@@ -2508,6 +2806,8 @@ export interface operations {
                      *       "model_version": "5d0cf3c8a1b94e27",
                      *       "dimension": 768,
                      *       "count": 45358,
+                     *       "index": "ivf1024,nprobe=64",
+                     *       "recall": 0.97,
                      *       "created_at": "2026-11-24T17:45:01Z"
                      *     }
                      */
