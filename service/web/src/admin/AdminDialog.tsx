@@ -101,7 +101,7 @@ export function AdminDialog({ onClose, onSwitch }: Props) {
                     <b>in use</b>
                   ) : one.usable ? (
                     <button type="button" disabled={!kept} onClick={() => onRollback(one.version)}>
-                      Go back to this version
+                      {isNewer(one, list) ? "Use this version" : "Go back to this version"}
                     </button>
                   ) : (
                     "damaged"
@@ -115,6 +115,10 @@ export function AdminDialog({ onClose, onSwitch }: Props) {
     </Dialog>
   );
 }
+
+/** Whether it was made after the one in use, which somebody has gone back to. */
+const isNewer = (one: IndexVersion, list: readonly IndexVersion[]): boolean =>
+  one.version > (list.find((other) => other.in_use)?.version ?? "");
 
 function Fact({ name, value }: { readonly name: string; readonly value: number }) {
   return (

@@ -6,7 +6,7 @@ import { Icon } from "../parts/Icon";
 import { labels, type NativeGraph } from "../query/model";
 import { arrows, boxed, standIns, words } from "./matches";
 import { ScenePicture } from "./ScenePicture";
-import { photoOf } from "./usePhoto";
+import { usePhoto } from "./usePhoto";
 
 interface Props {
   readonly result: Result;
@@ -18,10 +18,10 @@ interface Props {
 
 export function ResultDialog({ result, query, browsing, onClose, onSearch }: Props) {
   const [pointed, setPointed] = useState<string | null>(null);
+  const [photo] = usePhoto(result.image_id, result.url);
   const graph = (result.graph ?? { objects: [] }) as unknown as NativeGraph;
   const objects = boxed(graph, browsing ? new Map() : standIns(result, query));
   const found = browsing ? [] : words(result, query);
-  const photo = photoOf(result.image_id, result.url);
   const named = labels({
     objects: graph.objects.map((one) => ({ id: one.id, name: one.name, attributes: [], x: 0, y: 0 })),
   });

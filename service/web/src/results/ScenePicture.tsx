@@ -25,7 +25,8 @@ export function ScenePicture({ id, url, graph, objects, arrows, shownAt, pointed
   const box = useRef<HTMLDivElement>(null);
   const seen = useSeen(box);
   // Boxes are in the pixels of the image as it was annotated, which only the catalogue knows.
-  const image = useImage(photo !== null && seen ? id : null);
+  const image = useImage(photo && seen ? id : null);
+  if (photo === undefined) return <div className="picture" ref={box} />;
   if (photo === null && objects.length === 0) return <Ring graph={graph} />;
   const width = image?.width ?? Math.max(1, ...objects.map((one) => one.box.x + one.box.w));
   const height = image?.height ?? Math.max(1, ...objects.map((one) => one.box.y + one.box.h));

@@ -22,7 +22,7 @@ export interface Label extends Box {
 export function place(wanted: readonly Wanted[], width: number, height: number, unit: number): readonly Label[] {
   const taken: Label[] = [];
   for (const { text, colour, of, must } of wanted) {
-    const [w, h] = [(text.length * 6.6 + 10) * unit, 17 * unit];
+    const [w, h] = [(text.length * 7.2 + 10) * unit, 17 * unit];
     const spots = spotsOf(of, w, h).map(([x, y]) => ({
       x: Math.min(Math.max(x, 0), Math.max(0, width - w)),
       y: Math.min(Math.max(y, 0), Math.max(0, height - h)),
