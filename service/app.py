@@ -116,7 +116,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     end_traces = tracing.instrument(app) if tracing.asked_for() else None
-    describe(app, rate_limited=settings.rate_limit is not None)
+    describe(app, settings)
     return app
 
 
@@ -149,7 +149,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 def _methods_at(request: Request) -> set[str]:
     """All methods of the first path that a request's matches."""
     routes = [route for router in (*_SEARCH_ROUTERS, *_OTHER_ROUTERS) for route in router.routes]
-    matched = [one for one in routes if isinstance(one, Route) and one.matches(request.scope)[0] != Match.NONE]
+    shown = [one for one in routes if isinstance(one, Route) and one.include_in_schema]
+    matched = [one for one in shown if one.matches(request.scope)[0] != Match.NONE]
     return {method for one in matched if one.path == matched[0].path for method in one.methods or ()}
 
 

@@ -28,16 +28,19 @@ from service.errors import (
     ReindexRunningError,
     RollbackError,
     SubstitutionError,
+    VectorStoreError,
 )
 from service.limits import UNLIMITED
 from service.middleware import PROBLEM_JSON, REQUEST_ID
 from service.openapi_examples import ANSWERS
+from service.openapi_requests import tighten
 from service.schemas import Problem
+from service.settings import Settings
 
 # Has the framework make the schema of problems; each operation then tells its own.
 PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {"4XX": {"model": Problem}}
 
-_INDEX: Final = (NoIndexError, IndexVersionError)
+_INDEX: Final = (NoIndexError, IndexVersionError, VectorStoreError)
 _SEARCH: Final = (GraphError, SubstitutionError, NotFoundError, OverloadedError, DeadlineError, *_INDEX)
 
 _ERRORS: Final[dict[tuple[str, str], tuple[type[Exception], ...]]] = {
@@ -70,14 +73,14 @@ _REQUEST_ID_HEADER: Final = {
 }
 
 
-def describe(app: FastAPI, *, rate_limited: bool) -> None:
+def describe(app: FastAPI, settings: Settings) -> None:
     """Have the document tell each operation's problems one by one, show answers, and say what every answer carries.
 
     Args:
         app: the application, all its routes added.
-        rate_limited: whether clients may ask too often.
+        settings: whose limits stand in the document.
     """
-    made = app.openapi
+    made, rate_limited = app.openapi, settings.rate_limit is not None
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is not None:
@@ -86,6 +89,7 @@ def describe(app: FastAPI, *, rate_limited: bool) -> None:
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 _describe(method, path, operation, rate_limited=rate_limited)
+        tighten(document["components"]["schemas"], settings)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way

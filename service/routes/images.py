@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Response, status
 from fastapi.responses import FileResponse
+from starlette.exceptions import HTTPException
 
 from model.collection import ImageRecord
 from model.errors import Problem
@@ -100,6 +101,13 @@ def get_picture(image_id: ImageId, services: ServicesDep) -> FileResponse:
     return FileResponse(path, media_type=MEDIA_TYPES[path.suffix.lower()], headers=headers)
 
 
+@router.api_route("/images/{image_id:path}" + _THUMBNAIL, methods=["PUT", "DELETE"], include_in_schema=False)
+@router.api_route("/images/{image_id:path}" + _PICTURE, methods=["PUT", "DELETE"], include_in_schema=False)
+async def refuse_change() -> None:
+    """No image has such an id, so it is none that could be changed."""
+    raise HTTPException(status.HTTP_405_METHOD_NOT_ALLOWED)
+
+
 @router.get("/images/{image_id:path}", summary="An image and its scene graph")
 def get_image(image_id: ImageId, services: ServicesDep) -> ImageResponse:
     """The image as the catalogue has it, its scene graph in the native form with boxes and attributes."""
@@ -122,9 +130,8 @@ def put_image(
 
     What the body leaves out the image has not: nothing is kept of the one it replaces.
     """
-    if not image_id.isprintable() or image_id.endswith((_THUMBNAIL, _PICTURE)):
-        message = f"path parameter image_id: must be printable characters, not ending with {_THUMBNAIL} or {_PICTURE}"
-        raise RequestInvalidError(Problem("", message))
+    if not image_id.isprintable():
+        raise RequestInvalidError(Problem("", "path parameter image_id: must be printable characters"))
     record = ImageRecord(
         image_id=image_id,
         graph=read_query_graph(body.graph, body.format, services.settings),
