@@ -147,9 +147,11 @@ class _Part:
         unfinished = target.with_name(f"{target.name}.{time.monotonic_ns()}.unfinished")
         try:
             with pq.ParquetWriter(unfinished, schema) as writer:
-                records = self._records(strict=strict)
+                records, tables = self._records(strict=strict), [schema.empty_table()]
                 while chunk := list(islice(records, _ENCODED_AT_ONCE)):
-                    writer.write_table(self._table(chunk, schema))
+                    tables.append(self._table(chunk, schema))
+                # Sorted as the catalogue is, so that whoever reads parts needs a few rows of each at a time.
+                writer.write_table(pa.concat_tables(tables).sort_by("id"), row_group_size=_ENCODED_AT_ONCE)
                 report = PartReport(
                     source=str(self._source),
                     images=self._images,

@@ -70,6 +70,10 @@ def index_build(
             "of 1024 lists. Default: as the index in use, else flat."
         ),
     ] = None,
+    encoded: Annotated[
+        Path | None,
+        typer.Option(help="What `scenerank bulk-encode` made; images that are in it as they are need not be encoded."),
+    ] = None,
 ) -> None:
     """Encode the whole catalogue into a new index version, and switch to it.
 
@@ -108,6 +112,7 @@ def index_build(
                 catalogue=Catalogue(database),
                 store=store,
                 progress=lambda done, total: progress.update(task, completed=done, total=total),
+                encoded=encoded,
             )
         except KeyboardInterrupt as reason:
             typer.echo(f"Stopped: {reason}" if str(reason) else "Stopped.", err=True)

@@ -71,7 +71,14 @@ def _model_in_use(store: Store) -> Path | None:
 
 
 def run_reindex(
-    job_id: str, *, jobs: Jobs, catalogue: Catalogue, store: Store, progress: Progress, parent: int | None = None
+    job_id: str,
+    *,
+    jobs: Jobs,
+    catalogue: Catalogue,
+    store: Store,
+    progress: Progress,
+    parent: int | None = None,
+    encoded: Path | None = None,
 ) -> IndexManifest:
     """Do the work of an enqueued job and record how it ends.
 
@@ -85,6 +92,7 @@ def run_reindex(
         store: where index versions live.
         progress: told how many images are done, of how many.
         parent: the process that wants the result; without it the work ends.
+        encoded: parts of a bulk encoding, whose vectors are taken where they are right.
 
     Raises:
         SceneRankError: it failed; the job says so too.
@@ -110,6 +118,7 @@ def run_reindex(
                     progress=report,
                     confirm=confirm_alone,
                     kind=parse_index_kind(job.index_kind),
+                    encoded=encoded,
                 )
             jobs.succeed(job_id, manifest.version)
     except SceneRankError as error:

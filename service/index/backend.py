@@ -51,13 +51,26 @@ def build(
     progress: Progress,
     confirm: Callable[[str], None],
     kind: IndexKind = FLAT,
+    encoded: Path | None = None,
 ) -> IndexManifest:
     """Encode the whole catalogue into a new version, test it, and switch to it; see `build_index`."""
     if isinstance(store, MilvusStore):
         return build_collection(
-            catalogue=catalogue, store=store, checkpoint=checkpoint, progress=progress, confirm=confirm, kind=kind
+            catalogue=catalogue,
+            store=store,
+            checkpoint=checkpoint,
+            progress=progress,
+            confirm=confirm,
+            kind=kind,
+            encoded=encoded,
         )
     assert isinstance(store, IndexStore)
     return build_index(
-        catalogue=catalogue, store=store, checkpoint=checkpoint, progress=progress, confirm=confirm, kind=kind
+        catalogue=catalogue,
+        store=store,
+        checkpoint=checkpoint,
+        progress=progress,
+        confirm=confirm,
+        kind=kind,
+        encoded=encoded,
     )

@@ -19,6 +19,7 @@ from service.catalogue import Catalogue
 from service.errors import ReindexError
 from service.index.approximate import DIRECTORY as LISTS
 from service.index.approximate import FLAT, IndexKind, build_approximate, save_approximate
+from service.index.encoded import ImageEncoder
 from service.index.manifest import IndexManifest, seal_version
 from service.index.postings import DIRECTORY as FILTERS
 from service.index.postings import FilterIndexBuilder, save_filter_index
@@ -46,6 +47,7 @@ def build_index(
     progress: Progress,
     confirm: Callable[[str], None],
     kind: IndexKind = FLAT,
+    encoded: Path | None = None,
 ) -> IndexManifest:
     """Encode the whole catalogue into a new version, test it, and switch to it.
 
@@ -58,6 +60,7 @@ def build_index(
         progress: told after every chunk.
         confirm: told the new version right before the switch; raises if that must not happen any more.
         kind: how the new version is to be searched.
+        encoded: vectors that are there already; see `ImageEncoder`.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
@@ -67,7 +70,7 @@ def build_index(
         model = copy_checkpoint(find_checkpoint(checkpoint), directory / "model")
         # Before the first image is read: what changes later is looked for again by whoever uses the version.
         revision = catalogue.revision()
-        count, canaries = _encode(catalogue, model, directory, progress)
+        count, canaries = _encode(catalogue, model, ImageEncoder(model, encoded), directory, progress)
         recall = _make_lists(directory, kind, model, list(canaries.values())) if kind.lists else None
         manifest = seal_version(
             directory, checkpoint=model, count=count, catalogue_revision=revision, kind=kind, recall=recall
@@ -119,7 +122,7 @@ def require_itself(image_id: str, own: float, top: float) -> None:
 
 
 def _encode(
-    catalogue: Catalogue, model: Checkpoint, directory: Path, progress: Progress
+    catalogue: Catalogue, model: Checkpoint, encoder: ImageEncoder, directory: Path, progress: Progress
 ) -> tuple[int, dict[str, SceneGraph]]:
     """Write vectors.npy, ids.json, filters/, records/ and quantized/.
 
@@ -128,7 +131,6 @@ def _encode(
     """
     total = catalogue.count()
     dimension = model.encoder.config.dimension
-    encoder = prepare_for_inference(model.encoder)
     ids: list[str] = []
     canaries: dict[str, SceneGraph] = {}
     filters = FilterIndexBuilder(model.resolver)
@@ -138,9 +140,7 @@ def _encode(
         start = file.tell()
         for images in catalogue.stream():
             chunk = {image.image_id: read_graph(json.loads(image.graph), "native") for image in images}
-            vectors = embed(encoder, PackedGraphs.pack(map(model.resolver.resolve, chunk.values())))
-            if not np.isfinite(vectors).all():
-                raise ReindexError("the encoder gives vectors that are not finite; use another checkpoint")
+            vectors = encoder.embed(images, list(chunk.values()))
             file.write(np.ascontiguousarray(vectors, np.float32).tobytes())
             numbered = enumerate(chunk.items(), len(ids))
             canaries |= {image_id: graph for row, (image_id, graph) in numbered if row % every == 0}

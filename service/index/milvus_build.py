@@ -5,19 +5,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from model.atomic import write_atomically
 from model.batch import PackedGraphs
 from model.checkpoint import Checkpoint, find_checkpoint
 from model.formats import read_graph
-from model.inference import embed, prepare_for_inference
+from model.inference import embed
 from model.scene_graph import SceneGraph
 from service.catalogue import Catalogue, StoredImage
 from service.errors import ReindexError
 from service.index.approximate import FLAT, IndexKind
 from service.index.build import CANARIES, Progress, copy_checkpoint, require_itself
+from service.index.encoded import ImageEncoder
 from service.index.manifest import IndexManifest, seal_version
 from service.index.milvus_rows import row_of_image
 from service.index.milvus_state import MilvusState
@@ -34,6 +34,7 @@ def build_collection(
     progress: Progress,
     confirm: Callable[[str], None],
     kind: IndexKind = FLAT,
+    encoded: Path | None = None,
 ) -> IndexManifest:
     """Encode the whole catalogue into a new collection, test it, and have the alias name it.
 
@@ -44,6 +45,7 @@ def build_collection(
         progress: told after every chunk.
         confirm: told the new version right before the switch; raises if that must not happen any more.
         kind: how the new version is to be searched.
+        encoded: vectors that are there already; see `ImageEncoder`.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
@@ -65,7 +67,7 @@ def build_collection(
         canaries: dict[str, SceneGraph] = {}
         total, done = catalogue.count(), 0
         every = -(-total // CANARIES) or 1
-        for images, graphs, rows in encoded(catalogue.stream(), model):
+        for images, graphs, rows in _rows(catalogue.stream(), model, ImageEncoder(model, encoded)):
             for number, (image, graph, row) in enumerate(zip(images, graphs, rows, strict=True), done):
                 names.add(graph)
                 if row is None:
@@ -89,16 +91,13 @@ def build_collection(
     return manifest
 
 
-def encoded(
-    chunks: Iterator[Sequence[StoredImage]], model: Checkpoint
+def _rows(
+    chunks: Iterator[Sequence[StoredImage]], model: Checkpoint, encoder: ImageEncoder
 ) -> Iterator[tuple[Sequence[StoredImage], list[SceneGraph], list[dict[str, Any] | None]]]:
     """Chunks of images with their graphs and rows; None for an image that is too large for one."""
-    encoder = prepare_for_inference(model.encoder)
     for images in chunks:
         graphs = [read_graph(json.loads(image.graph), "native") for image in images]
-        vectors = embed(encoder, PackedGraphs.pack(map(model.resolver.resolve, graphs)))
-        if not np.isfinite(vectors).all():
-            raise ReindexError("the encoder gives vectors that are not finite; use another checkpoint")
+        vectors = encoder.embed(images, graphs)
         rows = [
             row_of_image(image, vector, graph, model.resolver)
             for image, vector, graph in zip(images, vectors, graphs, strict=True)

@@ -6,16 +6,27 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
+from model.checkpoint import load_checkpoint
 from model.collection import ImageRecord
-from model.formats import write_graph
+from model.formats import read_graph, write_graph
 from service.bulk_part import PartReport, encode_part, part_of, read_made_of
+from service.catalogue import Catalogue
+from service.database import open_database
+from service.engine import Engine
+from service.errors import ReindexError
+from service.index import backend
+from service.index.encoded import ImageEncoder
 from service.index.milvus_rows import image_of_row, number_of
+from service.index.state import PageQuery
+from service.settings import Settings
 from tests.conftest import skip_or_fail
 from tests.factories import make_checkpoint, make_records, write_records
 
@@ -158,3 +169,53 @@ def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     assert missing.returncode == 1
     assert "does not exist" in missing.stderr
     assert "Traceback" not in missing.stderr
+
+
+@pytest.mark.parametrize("index_url", ["", "vectors.db"])
+def test_an_index_is_built_of_parts_as_far_as_they_are_right(sources: Path, tmp_path: Path, index_url: str) -> None:
+    out, checkpoint = tmp_path / "out", tmp_path / "checkpoint"
+    out.mkdir()
+    for source in sorted(sources.iterdir()):
+        assert encode_part(source, out, checkpoint).error is None
+    database = open_database(f"sqlite:///{tmp_path}/catalogue.db")
+    catalogue, records = Catalogue(database), make_records(PARTS * SIZE)
+    catalogue.upsert(records[20:])
+    catalogue.put(replace(records[50], graph=records[7].graph))
+    catalogue.put(replace(records[60], image_id="between"))
+    catalogue.put(replace(records[70], url="https://images.example/only-the-url"))
+    stores = [
+        backend.open_store(
+            Settings(data_dir=tmp_path / name, index_url=SecretStr(str(tmp_path / url)) if url else None)
+        )
+        for name, url in (("encoded", index_url), ("anew", ""))
+    ]
+    states = []
+    for store, encoded in zip(stores, (out, None), strict=True):
+        backend.build(
+            catalogue=catalogue, store=store, checkpoint=checkpoint, progress=lambda *_: None, confirm=lambda _: None,
+            encoded=encoded,
+        )  # fmt: skip
+        engine = Engine(store, catalogue, poll_interval=60)
+        engine.refresh()
+        states.append(engine.require_snapshot())
+
+    of_parts, anew = states
+    vectors = np.load(stores[1].directory(stores[1].current() or "") / "vectors.npy")
+    asked = [PageQuery(vector=vector, limit=40, offset=3) for vector in vectors[::30]]
+    for found, expected in zip(of_parts.pages(asked), anew.pages(asked), strict=True):
+        assert list(found.images) == list(expected.images)
+        assert found.scores == pytest.approx(expected.scores, abs=2e-6)
+
+    model, images = load_checkpoint(checkpoint), [image for chunk in catalogue.stream() for image in chunk]
+    encoder = ImageEncoder(model, out)
+    for start in range(0, len(images), 7):
+        chunk = images[start : start + 7]
+        encoder.embed(chunk, [read_graph(json.loads(image.graph), "native") for image in chunk])
+    assert encoder.reused == len(images) - 2, "all but the changed one and the new one"
+
+    make_checkpoint(checkpoint, seed=1)
+    with pytest.raises(ReindexError, match="another model"):
+        ImageEncoder(load_checkpoint(checkpoint), out)
+    for store in stores:
+        backend.close_store(store)
+    database.dispose()
