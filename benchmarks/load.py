@@ -89,9 +89,11 @@ class Tally:
 
     def to_json(self) -> dict[str, object]:
         """Figures; latencies are those of answers with status 200. Units: milliseconds, answers a second."""
-        p50, p99 = 1000 * np.quantile(self._latencies, [0.5, 0.99]) if self._latencies else (np.nan, np.nan)
+        quantiles = [0.5, 0.95, 0.99]
+        p50, p95, p99 = 1000 * np.quantile(self._latencies, quantiles) if self._latencies else [np.nan] * 3
         return {
             "p50": float(p50),
+            "p95": float(p95),
             "p99": float(p99),
             "throughput": self._statuses[200] / self.seconds,
             "statuses": dict(self._statuses),
