@@ -1023,8 +1023,8 @@ export interface components {
             rerank?: "triples" | null;
         } & (unknown & unknown)) & (({
             graph: unknown;
-            text?: null;
             image_id?: null;
+            text?: null;
         } | {
             graph: components["schemas"]["SceneGraph"];
             format?: null;
@@ -1046,8 +1046,8 @@ export interface components {
             format: "gqa";
         }) | {
             image_id: unknown;
-            text?: null;
             graph?: null;
+            text?: null;
             format?: null;
         } | {
             text: unknown;
@@ -1448,7 +1448,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `index-unusable`: The index cannot be used; `no-index`: There is no index yet; `overloaded`: Too many searches at once. */
+            /** @description `index-unusable`: The index cannot be used; `no-index`: There is no index yet; `overloaded`: Too many searches at once; `vector-store-unavailable`: The vectors cannot be searched now. */
             503: {
                 headers: {
                     /** @description When to ask again. Units: seconds. */
@@ -1646,7 +1646,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `index-unusable`: The index cannot be used; `no-index`: There is no index yet; `overloaded`: Too many searches at once. */
+            /** @description `index-unusable`: The index cannot be used; `no-index`: There is no index yet; `overloaded`: Too many searches at once; `vector-store-unavailable`: The vectors cannot be searched now. */
             503: {
                 headers: {
                     /** @description When to ask again. Units: seconds. */
@@ -1747,7 +1747,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `index-unusable`: The index cannot be used; `no-index`: There is no index yet. */
+            /** @description `index-unusable`: The index cannot be used; `no-index`: There is no index yet; `vector-store-unavailable`: The vectors cannot be searched now. */
             503: {
                 headers: {
                     /** @description When to ask again. Units: seconds. */
@@ -2712,7 +2712,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `database-unavailable`: The database cannot be used; `index-unusable`: The index cannot be used; `no-index`: There is no index yet. */
+            /** @description `database-unavailable`: The database cannot be used; `index-unusable`: The index cannot be used; `no-index`: There is no index yet; `vector-store-unavailable`: The vectors cannot be searched now. */
             503: {
                 headers: {
                     /** @description When to ask again. Units: seconds. */
@@ -3007,7 +3007,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `database-unavailable`: The database cannot be used; `draining`: The service is about to end; `index-unusable`: The index cannot be used; `no-index`: There is no index yet. */
+            /** @description `database-unavailable`: The database cannot be used; `draining`: The service is about to end; `index-unusable`: The index cannot be used; `no-index`: There is no index yet; `vector-store-unavailable`: The vectors cannot be searched now. */
             503: {
                 headers: {
                     /** @description When to ask again. Units: seconds. */
