@@ -66,12 +66,16 @@ fix: setup ## Repair what the linter and the formatter can
 	$(BIN)/ruff format
 	$(if $(NODE),test ! -d $(WEB)/node_modules || npm --prefix $(WEB) run --silent fix)
 
-bench: setup ## Measure: preparation at the size of the whole of Visual Genome, training beside a busy process, a training step
+bench: setup ## Run all benchmarks (an hour); what they build stays in bench/
 	$(BIN)/python benchmarks/prepare_visual_genome.py
 	$(BIN)/python benchmarks/training_threads.py
 	$(BIN)/python benchmarks/lookup.py
 	GOMP_SPINCOUNT=1000 $(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/encoding.py
+	$(BIN)/python -m benchmarks.search --work bench/search
+	$(BIN)/python -m benchmarks.search --work bench/search --large
+	$(BIN)/python -m benchmarks.reindex_under_load --work bench/reindex
+	$(BIN)/python benchmarks/catalogue_size.py --directory bench/million
 
 lock: ## Renew requirements.lock from the ranges of pyproject.toml
 	rm -rf .venv/lock && $(PYTHON) -m venv .venv/lock
