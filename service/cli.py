@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from service import database_cli
+from service import backup_cli, database_cli
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
     index.command("build")(index_build)
     app.add_typer(index, name="index", rich_help_panel="Online")
     database_cli.register(app)
+    backup_cli.register(app)
 
 
 def import_(
