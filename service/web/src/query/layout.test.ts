@@ -17,6 +17,14 @@ it("lets arrows run down", () => {
   expect(new Set(rows).size).toBe(3);
 });
 
+it("puts an object below the middle of those that point at it", () => {
+  const found = places({
+    objects: ["dog", "cat", "bird", "bed"].map((name) => ({ id: name, name })),
+    relationships: ["dog", "cat"].map((subject) => ({ subject, predicate: "on", object: "bed" })),
+  });
+  expect(found.get("bed")?.x).toBe(((found.get("dog")?.x ?? 0) + (found.get("cat")?.x ?? 0)) / 2);
+});
+
 it("ends with cycles and loops, and no two objects share a place", () => {
   const ids = Array.from({ length: 40 }, (_, row) => `${row}`);
   const ring: NativeGraph = {

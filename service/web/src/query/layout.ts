@@ -26,7 +26,7 @@ function ranks(graph: NativeGraph): string[][] {
   return rows.filter((row) => row !== undefined);
 }
 
-/** Each object's place: no row holds more than fits beside each other, each is centred. */
+/** Each object's place: below the middle of those that point at it, as far as others beside it leave room. */
 export function places(graph: NativeGraph): ReadonlyMap<string, { x: number; y: number }> {
   const widest = Math.max(3, Math.ceil(Math.sqrt(graph.objects.length)));
   const rows = ranks(graph).flatMap((row) => {
@@ -35,11 +35,33 @@ export function places(graph: NativeGraph): ReadonlyMap<string, { x: number; y: 
   });
   const found = new Map<string, { x: number; y: number }>();
   rows.forEach((row, down) => {
-    row.forEach((id, across) => {
-      found.set(id, { x: (across - (row.length - 1) / 2) * ACROSS, y: down * DOWN });
-    });
+    for (const { id, x } of spread(row.map((id, place) => ({ id, x: wish(id, place - (row.length - 1) / 2) }))))
+      found.set(id, { x, y: down * DOWN });
   });
   return found;
+
+  function wish(id: string, place: number): number {
+    const above = (graph.relationships ?? []).flatMap((one) => (one.object === id ? [found.get(one.subject)?.x] : []));
+    const known = above.filter((x) => x !== undefined);
+    return known.length === 0 ? place * ACROSS : known.reduce((sum, x) => sum + x, 0) / known.length;
+  }
+}
+
+interface Wish {
+  readonly id: string;
+  readonly x: number;
+}
+
+/** The same row with room between all, moved as little as possible as a whole. */
+function spread(row: readonly Wish[]): readonly Wish[] {
+  const sorted = [...row].sort((a, b) => a.x - b.x);
+  let last = Number.NEGATIVE_INFINITY;
+  const spaced = sorted.map(({ id, x }) => {
+    last = Math.max(x, last + ACROSS);
+    return { id, x: last };
+  });
+  const moved = spaced.reduce((sum, one, at) => sum + one.x - (sorted[at]?.x ?? 0), 0) / Math.max(1, row.length);
+  return spaced.map((one) => ({ ...one, x: one.x - moved }));
 }
 
 /** A drawing of a graph that the service gave; objects of the drawing before keep their ids and places. */

@@ -42,7 +42,7 @@ export function ScenePicture({ id, url, graph, objects, arrows, shownAt, pointed
       ...marked.map((one) => ({ text: one.name, colour: colourOf(one), of: one.box, must: marked.length <= FEW })),
       ...lines.map((one) => ({ text: one.label, colour: "colour-arrow", of: one.middle, must: false })),
       // Small ones last are small ones first left out.
-      ...(marked.length === 0 ? plain : []).map((one) => ({
+      ...(marked.length === 0 || shownAt > ROOMY ? plain : []).map((one) => ({
         text: one.name,
         colour: "colour-plain",
         of: one.box,
@@ -93,6 +93,7 @@ export function ScenePicture({ id, url, graph, objects, arrows, shownAt, pointed
   );
 }
 
+const ROOMY = 400; // pixels across from which on all boxes have labels
 const FEW = 4; // marks that all have a label, come what may
 const [SHORTEST, LABELLED] = [20, 52]; // arrows, and those with room for a word; pixels on the screen
 

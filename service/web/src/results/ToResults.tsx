@@ -7,8 +7,9 @@ export function ToResults({ found }: { readonly found: Found | null }) {
   useEffect(() => {
     const title = document.getElementById("results-title");
     if (!title) return;
-    const watcher = new IntersectionObserver(([entry]) =>
-      setBelow(entry !== undefined && !entry.isIntersecting && entry.boundingClientRect.top > 0),
+    const watcher = new IntersectionObserver(
+      ([entry]) => setBelow(entry !== undefined && !entry.isIntersecting && entry.boundingClientRect.top > 0),
+      { rootMargin: "0px 0px -180px" }, // a title alone shows nobody that there are images
     );
     watcher.observe(title);
     return () => watcher.disconnect();

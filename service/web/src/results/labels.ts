@@ -22,15 +22,16 @@ export interface Label extends Box {
 export function place(wanted: readonly Wanted[], width: number, height: number, unit: number): readonly Label[] {
   const taken: Label[] = [];
   for (const { text, colour, of, must } of wanted) {
-    const [w, h] = [(text.length * 7.2 + 10) * unit, 17 * unit];
+    const [w, h] = [(text.length * 7.8 + 10) * unit, 17 * unit];
     const spots = spotsOf(of, w, h).map(([x, y]) => ({
       x: Math.min(Math.max(x, 0), Math.max(0, width - w)),
       y: Math.min(Math.max(y, 0), Math.max(0, height - h)),
       w,
       h,
     }));
-    const clear = spots.find((spot) => !taken.some((other) => meet(spot, other)));
-    const spot = clear ?? (must ? spots[0] : undefined);
+    const clear = spots.filter((spot) => !taken.some((other) => meet(spot, other)));
+    const free = clear.find((spot) => !wanted.some((other) => other.of !== of && other.must && hides(spot, other.of)));
+    const spot = free ?? clear[0] ?? (must ? spots[0] : undefined);
     if (spot) taken.push({ ...spot, text, colour });
   }
   return taken;
@@ -61,5 +62,8 @@ function spotsOf({ x, y, w, h }: Box, wide: number, tall: number): (readonly [nu
     [middle, y + h],
   ];
 }
+
+/** Whether a label would lie on a box that is not much larger: one would not see what is in it. */
+const hides = (label: Box, box: Box): boolean => box.w * box.h < 30 * label.w * label.h && meet(label, box);
 
 const meet = (a: Box, b: Box): boolean => a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h;
