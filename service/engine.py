@@ -161,6 +161,8 @@ class Engine:
                 f"the index was built from another catalogue than this one (revision "
                 f"{live.version.manifest.catalogue_revision}, here {revision}); build it anew"
             )
+        if revision < live.revision:  # another database is where it was, say an older copy of it
+            raise ForgottenError(f"the catalogue has gone back from revision {live.revision} to {revision}")
         in_use = self._snapshot
         is_new = in_use is None or in_use.version is not live.version
         if not is_new and (revision == live.revision or started < self._rest_until):

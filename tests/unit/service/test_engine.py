@@ -1,5 +1,6 @@
 import asyncio
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +129,30 @@ def test_a_process_that_was_halted_for_long_opens_the_version_in_use_anew(
     engine.refresh()
     assert engine.require_snapshot().version.manifest.version == newer[0]
     assert engine.require_snapshot().get("image-0003") is None
+    assert engine.problem is None
+
+
+def test_a_catalogue_that_goes_back_is_followed_anew(store: IndexStore, catalogue: Catalogue, tmp_path: Path) -> None:
+    engine = Engine(store, catalogue, poll_interval=60)
+    build(store, catalogue, tmp_path / "checkpoint")
+    older = tmp_path / "older.db"
+    with sqlite3.connect(tmp_path / "catalogue.db") as database:
+        database.execute("VACUUM INTO ?", (str(older),))
+    database.close()
+    catalogue.delete("image-0003")
+    catalogue.put(make_records(21)[20])
+    engine.refresh()
+    assert (engine.require_snapshot().count, engine.require_snapshot().removed) == (20, 1)
+
+    older.replace(tmp_path / "catalogue.db")
+    for suffix in ("wal", "shm"):
+        (tmp_path / f"catalogue.db-{suffix}").unlink()
+    catalogue.delete("image-0004")
+    for _ in range(2):
+        engine.refresh()
+
+    snapshot = engine.require_snapshot()
+    assert [snapshot.get(f"image-{number:04}") is not None for number in (3, 4, 20)] == [True, False, False]
     assert engine.problem is None
 
 
