@@ -96,7 +96,8 @@ export function Composer({ state, search, textProblem, selected, onSelect, onPas
         )}
       </QueryLine>
       <div className="board">
-        <div className="toolbar" role="toolbar" aria-label="Drawing tools">
+        {/* biome-ignore lint/a11y/useSemanticElements: a fieldset is for fields */}
+        <div className="toolbar" role="group" aria-label="Drawing tools">
           <button type="button" className="quiet" disabled={!state.canUndo} onClick={undo}>
             <Icon name="undo" /> Undo
           </button>

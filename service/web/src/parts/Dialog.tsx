@@ -16,6 +16,7 @@ export function Dialog({ title, onClose, wide = false, children }: Props) {
     const dialog = box.current;
     const before = document.activeElement;
     dialog?.showModal();
+    dialog?.querySelector<HTMLElement>("textarea, input")?.focus();
     return () => {
       dialog?.close();
       if (before instanceof HTMLElement) before.focus();

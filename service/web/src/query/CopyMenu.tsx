@@ -1,5 +1,6 @@
 /** The query to take along: as JSON, as a command, as a link. */
 import { useState } from "react";
+import { readKey } from "../api/keys";
 import { Icon } from "../parts/Icon";
 import type { Request } from "../search/useSearch";
 import { curlOf, jsonOf } from "./copy";
@@ -24,7 +25,11 @@ export function CopyMenu({ request, onPaste }: Props) {
       <button type="button" className="quiet" onClick={() => copy("JSON", jsonOf(request.body))}>
         <Icon name="code" /> Copy as JSON
       </button>
-      <button type="button" className="quiet" onClick={() => copy("Command", curlOf(request.body, location.origin))}>
+      <button
+        type="button"
+        className="quiet"
+        onClick={() => copy("Command", curlOf(request.body, location.origin, readKey("search") !== null))}
+      >
         <Icon name="terminal" /> Copy as curl
       </button>
       <button type="button" className="quiet" onClick={() => copy("Link", location.href)}>

@@ -26,7 +26,8 @@ export function Filters({ query, edit }: Props) {
     if (text.trim() === "") return;
     try {
       const condition = await understand(text);
-      edit((old) => ({ ...old, [kind]: [...old[kind], condition] }));
+      const same = (other: Condition) => JSON.stringify(other) === JSON.stringify(condition);
+      edit((old) => (old[kind].some(same) ? old : { ...old, [kind]: [...old[kind], condition] }));
       setText("");
       setProblem(null);
     } catch (error) {

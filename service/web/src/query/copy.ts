@@ -6,7 +6,9 @@ const plain = ({ with_graph: _, explain: __, ...body }: SearchRequest): SearchRe
 
 export const jsonOf = (body: SearchRequest): string => JSON.stringify(plain(body), null, 2);
 
-export function curlOf(body: SearchRequest, origin: string): string {
+/** @param keyed whether the service asks for a key, which the command takes from a variable: it is not for sharing. */
+export function curlOf(body: SearchRequest, origin: string, keyed = false): string {
   const quoted = JSON.stringify(plain(body)).replaceAll("'", "'\\''");
-  return `curl -s ${origin}/search -H 'Content-Type: application/json' -d '${quoted}'`;
+  const key = keyed ? ' -H "X-API-Key: $SCENERANK_KEY"' : "";
+  return `curl -s ${origin}/search${key} -H 'Content-Type: application/json' -d '${quoted}'`;
 }

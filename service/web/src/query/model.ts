@@ -31,6 +31,12 @@ export interface Query {
   readonly mustNot: readonly Condition[];
 }
 
+/** What names and numbers depend on. */
+interface Scene {
+  readonly objects: readonly { readonly id: string; readonly name: string | null }[];
+  readonly relationships: readonly { readonly subject: string; readonly object: string }[];
+}
+
 /** A scene graph in the service's native form. */
 export interface NativeGraph {
   readonly objects: readonly {
@@ -108,16 +114,23 @@ export function remove(query: Query, ids: ReadonlySet<string>): Query {
   };
 }
 
-/** What each object is called: `man`, `man#2` for the second of the name in the order of the list, `anything`. */
-export function labels(query: Pick<Query, "objects">): ReadonlyMap<string, string> {
+/** Ids of objects as a text mentions them: those in relationships first, in their order; numbers go by this. */
+export function mentioned(query: Scene): readonly string[] {
+  const related = query.relationships.flatMap((one) => [one.subject, one.object]);
+  return [...new Set([...related, ...query.objects.map((one) => one.id)])];
+}
+
+/** What each object is called: `man`, `man#2` for the second of the name that a text mentions, `anything`. */
+export function labels(query: Scene): ReadonlyMap<string, string> {
+  const names = new Map(query.objects.map((one) => [one.id, one.name ?? "anything"]));
   const times = new Map<string, number>();
   const found = new Map<string, string>();
-  for (const one of query.objects) {
-    const plain = one.name ?? "anything";
+  for (const id of mentioned(query)) {
+    const plain = names.get(id) ?? "";
     const key = plain.trim().toLowerCase();
     const number = (times.get(key) ?? 0) + 1;
     times.set(key, number);
-    found.set(one.id, number === 1 ? plain : `${plain}#${number}`);
+    found.set(id, number === 1 ? plain : `${plain}#${number}`);
   }
   return found;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Condition, EMPTY, type Query } from "./model";
+import { type Condition, EMPTY, labels, type Query } from "./model";
 import { type Known, writeCondition, writeQuery } from "./text";
 
 const OBJECTS = ["man", "horse", "beach", "car", "traffic light", "light", "hot dog", "dog"];
@@ -85,6 +85,12 @@ describe("writeQuery", () => {
   it("quotes what nobody has asked the service about yet", () => {
     const query = scene([["traffic light"], ["dog", "hot"]], [[0, "on", 1]]);
     expect(writeQuery(query, () => undefined)).toBe('"traffic light" [on] dog; hot "dog"');
+  });
+
+  it("numbers objects as the drawing does", () => {
+    const query = scene([["man"], ["man"], ["horse"]], [[1, "riding", 2]]);
+    expect(writeQuery(query, known)).toBe("man riding horse; man#2");
+    expect([labels(query).get("o1"), labels(query).get("o0")]).toEqual(["man", "man#2"]);
   });
 
   it("is empty for nothing", () => expect(writeQuery(EMPTY, known)).toBe(""));

@@ -4,7 +4,7 @@
  * The service splits a clause at the longest known predicate and takes the longest known name for a thing's, so what
  * may stand plainly depends on what it knows. What is not known to be read rightly is quoted, which always is.
  */
-import type { Condition, Query, QueryObject } from "./model";
+import { type Condition, mentioned, type Query, type QueryObject } from "./model";
 
 /** Whether the service knows a name or a predicate; undefined as long as nobody has asked it. */
 export type Known = (kind: "object" | "predicate", text: string) => boolean | undefined;
@@ -16,7 +16,7 @@ const same = (name: string | null): string | null =>
 /** The query as text: relationships, then objects with attributes or without relationships, then what is excluded. */
 export function writeQuery(query: Query, known: Known): string {
   const related = query.relationships.flatMap((one) => [one.subject, one.object]);
-  const order = [...new Set([...related, ...query.objects.map((one) => one.id)])];
+  const order = mentioned(query);
   const objects = new Map(query.objects.map((one) => [one.id, one]));
   const alone = order
     .map((id) => objects.get(id))

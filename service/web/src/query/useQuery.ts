@@ -36,6 +36,7 @@ export interface QueryState {
 
 const WINDOW = 10_000; // results that the service looks at unless told otherwise
 const RERANKED = 200;
+const TITLE = document.title;
 
 export function useQuery(): QueryState {
   const [history, dispatch] = useReducer(
@@ -96,6 +97,10 @@ export function useQuery(): QueryState {
     const wanted = location.pathname + location.search + writeLink(query, written, byMatches);
     if (wanted !== location.pathname + location.search + location.hash) window.history.replaceState(null, "", wanted);
   }, [query, written, byMatches, typed]);
+
+  useEffect(() => {
+    document.title = written === "" ? TITLE : `${written.slice(0, 80)} · SceneRank`;
+  }, [written]);
 
   useEffect(() => {
     // Somebody opens another link in this tab.

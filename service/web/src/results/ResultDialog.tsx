@@ -22,9 +22,7 @@ export function ResultDialog({ result, query, browsing, onClose, onSearch }: Pro
   const graph = (result.graph ?? { objects: [] }) as unknown as NativeGraph;
   const objects = boxed(graph, browsing ? new Map() : standIns(result, query));
   const found = browsing ? [] : words(result, query);
-  const named = labels({
-    objects: graph.objects.map((one) => ({ id: one.id, name: one.name, attributes: [], x: 0, y: 0 })),
-  });
+  const named = labels({ objects: graph.objects, relationships: graph.relationships ?? [] });
   return (
     <Dialog title={`Image ${result.image_id}`} onClose={onClose} wide>
       <div className="result">

@@ -2,6 +2,7 @@
 import { useEffect, useRef } from "react";
 import type { Result } from "../api/client";
 import type { NativeGraph } from "../query/model";
+import { Problem } from "../search/Problem";
 import type { Search } from "../search/useSearch";
 import { ResultCard } from "./ResultCard";
 
@@ -12,10 +13,10 @@ interface Props {
 }
 
 export function Results({ search, watched, onOpen }: Props) {
-  const { found, busy, problem, loadingMore, more } = search;
+  const { found, busy, problem, moreProblem, loadingMore, more } = search;
   const end = useRef<HTMLDivElement>(null);
   const browsing = found?.browsing ?? false;
-  const canGoOn = found !== null && !found.complete && problem === null;
+  const canGoOn = found !== null && !found.complete && problem === null && moreProblem === null;
 
   useEffect(() => {
     const target = end.current;
@@ -43,6 +44,7 @@ export function Results({ search, watched, onOpen }: Props) {
           />
         ))}
       </ul>
+      {moreProblem && <Problem problem={moreProblem} onRetry={more} />}
       {canGoOn && (
         <div className="more" ref={end}>
           <button type="button" onClick={more} disabled={loadingMore}>

@@ -24,6 +24,8 @@ export interface Found {
 export interface Search {
   readonly found: Found | null;
   readonly problem: ServiceError | null;
+  /** Why the next page did not come. */
+  readonly moreProblem: ServiceError | null;
   readonly busy: boolean;
   readonly loadingMore: boolean;
   /** The catalogue changed between two pages, so the results were loaded anew. */
@@ -44,6 +46,7 @@ export function useSearch(
 ): Search {
   const [found, setFound] = useState<Found | null>(null);
   const [problem, setProblem] = useState<ServiceError | null>(null);
+  const [moreProblem, setMoreProblem] = useState<ServiceError | null>(null);
   const [busy, setBusy] = useState(true);
   const [loadingMore, setLoadingMore] = useState(false);
   const [renewed, setRenewed] = useState(false);
@@ -62,6 +65,7 @@ export function useSearch(
     const stop = new AbortController();
     pages.current?.abort();
     setLoadingMore(false);
+    setMoreProblem(null);
     setBusy(true);
     const first = done.current === null;
     const timer = setTimeout(
@@ -122,9 +126,9 @@ export function useSearch(
         const complete = page.results.length === 0 || isComplete(results, page, request.most);
         setFound({ ...found, results, complete });
       }
-      setProblem(null);
+      setMoreProblem(null);
     } catch (error) {
-      if (!stop.signal.aborted) setProblem(asServiceError(error));
+      if (!stop.signal.aborted) setMoreProblem(asServiceError(error));
     }
     setLoadingMore(false);
   }, [found, loadingMore, busy]);
@@ -134,7 +138,7 @@ export function useSearch(
     setAttempt((count) => count + 1);
   }, []);
 
-  return { found, problem, busy, loadingMore, renewed, more, again };
+  return { found, problem, moreProblem, busy, loadingMore, renewed, more, again };
 }
 
 const isComplete = (results: readonly Result[], answer: SearchResponse, most: number): boolean =>
