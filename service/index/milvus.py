@@ -305,7 +305,10 @@ class Milvus:
         try:
             yield
         except (self._error, grpc.RpcError) as error:
-            reason = str(getattr(error, "message", "") or error).partition("\n")[0]
+            details = getattr(error, "details", None)
+            reason = (details() if callable(details) else str(getattr(error, "message", "") or error)).partition("\n")[
+                0
+            ]
             raise VectorStoreError(f"Milvus does not do its part ({reason[:300]}); see SCENERANK_INDEX_URL") from error
 
 
