@@ -1,8 +1,9 @@
-"""Images with their scene graphs, from a data set, a directory in Visual Genome format, or a .jsonl file."""
+"""Images with their scene graphs, from a data set, a Visual Genome directory, GQA's file, or a .jsonl file."""
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from model.dataset import MANIFEST, SceneGraphDataset, Split, load_dataset
 from model.errors import DataError, GraphError
-from model.files import open_data
+from model.files import Opener, open_data, open_plain, stream_json_object
 from model.formats import read_graph
 from model.metadata import write_metadata
 from model.scene_graph import Box, Relationship, SceneGraph, SceneObject
@@ -46,6 +47,8 @@ class Collection:
     Args:
         total: images it will yield; None where only reading tells.
         skipped: images left out because their graph has no object; while only reading tells, those met so far.
+
+    `repeated` counts those met so far whose id an earlier one has; whoever needs ids that differ takes the last.
     """
 
     def __init__(
@@ -53,24 +56,27 @@ class Collection:
     ) -> None:
         self.total = total
         self.skipped = skipped
+        self.repeated = 0
         self._records = records
 
     def __iter__(self) -> Iterator[ImageRecord]:
         return self._records(self)
 
 
-def read_collection(path: Path, *, split: Split | None = None) -> Collection:
-    """The images of a data set directory, a directory in Visual Genome format, or a .jsonl file (plain, .gz or .zip).
+def read_collection(path: Path, *, split: Split | None = None, opener: Opener = open_plain) -> Collection:
+    """The images of a data set directory, a directory in Visual Genome format, or a file (plain, .gz or .zip).
 
-    A line of a .jsonl file is a scene graph in any form of `model.formats`, with `image_id` and, if known, `url`,
-    `width`, `height` and `metadata`.
+    A file is GQA's own, a JSON object of image id to scene graph with `width` and `height`, or has a scene graph in any
+    form of `model.formats` on each line, with `image_id` and, if known, `url`, `width`, `height` and `metadata`. Either
+    is read as a stream.
 
     Args:
         path: the directory or file.
         split: only the images of this split; data sets alone have splits.
+        opener: opens the file.
 
     Raises:
-        DataError: there is no such thing, or it is damaged; for a .jsonl file also while iterating, naming the line.
+        DataError: there is no such thing, or it is damaged; for a file also while iterating, naming the line or image.
     """
     if (path / MANIFEST).is_file():
         return _of_dataset(load_dataset(path), split)
@@ -82,9 +88,11 @@ def read_collection(path: Path, *, split: Split | None = None) -> Collection:
         return _of_visual_genome(read_visual_genome(path, phrases=False))
     if not path.is_file():
         raise DataError(
-            f"{path} does not exist; name a data set, a directory in Visual Genome format, or a .jsonl file"
+            f"{path} does not exist; name a data set, a directory in Visual Genome format, GQA's scene graphs, or a "
+            ".jsonl file"
         )
-    return Collection(lambda collection: _read_lines(path, collection), total=None, skipped=0)
+    documents = _gqa_images if _is_gqa(path) else _lines
+    return Collection(lambda collection: _records(documents(path, opener), collection), total=None, skipped=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,25 +188,46 @@ def _of_visual_genome(genome: VisualGenome) -> Collection:
     return columns.collection(np.arange(len(genome)))
 
 
-def _read_lines(path: Path, collection: Collection) -> Iterator[ImageRecord]:
-    """The records of a .jsonl file; empty lines are passed over."""
-    collection.skipped = 0
-    line_of: dict[str, int] = {}
-    with open_data(path) as lines:
+_Located = tuple[str, Mapping[str, Any]]
+"""Where a document stands, for messages, and what it says."""
+
+
+def _records(documents: Iterable[_Located], collection: Collection) -> Iterator[ImageRecord]:
+    collection.skipped = collection.repeated = 0
+    seen: set[str] = set()
+    for where, document in documents:
+        record = read_record(where, document)
+        if record is None:
+            collection.skipped += 1
+            continue
+        collection.repeated += record.image_id in seen
+        seen.add(record.image_id)
+        yield record
+
+
+def _lines(path: Path, opener: Opener) -> Iterator[_Located]:
+    """The lines of a .jsonl file; empty ones are passed over."""
+    with open_data(path, opener=opener) as lines:
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number}"
-            document = read_line(where, line)
-            image_id = _image_id(where, document)
-            if line_of.setdefault(image_id, number) != number:
-                first = line_of[image_id]
-                raise DataError(f"{where}: /image_id: image {image_id} is on line {first} already; keep one of them")
-            record = read_record(where, document)
-            if record is None:
-                collection.skipped += 1
-            else:
-                yield record
+            if line.strip():
+                where = f"{path}, line {number}"
+                yield where, read_line(where, line)
+
+
+def _is_gqa(path: Path) -> bool:
+    """Whether a file is one JSON object whose first value is a scene graph."""
+    with suppress(DataError):  # not JSON from the first line on: whoever reads the lines tells
+        name, value = next(stream_json_object(path), ("", None))
+        return isinstance(value, dict) and "objects" in value and name != "metadata"
+    return False
+
+
+def _gqa_images(path: Path, opener: Opener) -> Iterator[_Located]:
+    for image_id, document in stream_json_object(path, opener=opener):
+        where = f"{path}, image {image_id[:50]!r}"
+        if not isinstance(document, dict):
+            raise DataError(f"{where}: not a JSON object; every image has a scene graph")
+        yield where, {**document, "image_id": image_id}
 
 
 def read_record(where: str, document: Mapping[str, Any]) -> ImageRecord | None:

@@ -97,6 +97,23 @@ def stream_json_array(path: Path, key: str | None = None, *, opener: Opener = op
         reader.expect("", "the end of the file")
 
 
+def stream_json_object(path: Path, *, opener: Opener = open_plain) -> Iterator[tuple[str, Any]]:
+    """The keys and values of a JSON object one after the other; the whole document is never in memory.
+
+    Args:
+        path: the file, packed or not.
+        opener: opens the packed file.
+
+    Raises:
+        DataError: as `open_data`, or the content is no JSON object.
+    """
+    with open_data(path, opener=opener) as stream, io.TextIOWrapper(stream, "utf-8-sig") as text:
+        reader = _JsonReader(path, text)
+        reader.expect("{", "a JSON object")
+        yield from reader.members()
+        reader.expect("", "the end of the file")
+
+
 class _JsonReader:
     """Reads JSON values one by one through a window over the text.
 
@@ -120,6 +137,22 @@ class _JsonReader:
                 self._at += 1
                 return
             self.expect(",", "a comma or the end of the list")
+
+    def members(self) -> Iterator[tuple[str, Any]]:
+        """The keys and values of an object whose brace has been read, up to and with the closing one."""
+        if self._peek() == "}":
+            self._at += 1
+            return
+        while True:
+            name = self.value()
+            if not isinstance(name, str):
+                self._fail("a key of a JSON object must be a string")
+            self.expect(":", "a colon")
+            yield name, self.value()
+            if self._peek() == "}":
+                self._at += 1
+                return
+            self.expect(",", "a comma or the end of the object")
 
     def elements_under(self, key: str) -> Iterator[Any]:
         """The elements of the array under a key of an object whose brace has been read; the rest is passed over."""

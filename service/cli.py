@@ -1,11 +1,11 @@
 """The commands that fill, index, serve and ask: `scenerank import`, `index build`, `serve`, `search`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service import backup_cli, database_cli
+from service import backup_cli, bulk_cli, database_cli, import_cli
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the service's commands to the command line."""
-    app.command("import", rich_help_panel="Online")(import_)
+    import_cli.register(app)
     app.command(rich_help_panel="Online")(serve)
     app.command(rich_help_panel="Online")(openapi)
     app.command(rich_help_panel="Online")(search)
@@ -22,38 +22,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(index, name="index", rich_help_panel="Online")
     database_cli.register(app)
     backup_cli.register(app)
-
-
-def import_(
-    graphs: Annotated[
-        Path, typer.Argument(help="A data set directory of `scenerank prepare`, or a file of scene graphs.")
-    ],
-    split: Annotated[
-        Literal["train", "val", "test"] | None, typer.Option(help="Only this part of a data set: train, val or test.")
-    ] = None,
-) -> None:
-    """Fill the catalogue with images and their scene graphs.
-
-    Can be repeated: images of the same id are replaced. The database is SCENERANK_DATABASE_URL, by default
-    SQLite in SCENERANK_DATA_DIR (./data).
-
-    Example: scenerank import data/vg --split test
-    """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from model.collection import read_collection
-    from service.catalogue import Catalogue
-    from service.database import open_database
-
-    settings = _settings()
-    collection = read_collection(graphs, split=split)
-    catalogue = Catalogue(open_database(settings.database))
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("Importing", total=collection.total)
-        count = catalogue.upsert(collection, lambda done: progress.advance(task, done))
-    skipped = f", {collection.skipped} without objects left out" if collection.skipped else ""
-    typer.echo(f"{count} images read{skipped}; {catalogue.count()} in the catalogue.")
+    bulk_cli.register(app)
 
 
 def index_build(

@@ -42,7 +42,7 @@ def embed_collection(
 
     Args:
         checkpoint: the encoder and its vocabulary.
-        records: images with their graphs, read some at a time.
+        records: images with their graphs, read some at a time; of several with one id the last counts.
         progress: called with the number of graphs done so far.
 
     Raises:
@@ -59,7 +59,10 @@ def embed_collection(
         progress(len(ids))
     if not ids:
         raise DataError("the collection has no scene graph to embed; name another directory, file or --split")
-    return EmbeddedCollection(ids=np.array(ids, np.str_), embeddings=np.concatenate(parts), substituted=substituted)
+    rows = sorted({image_id: row for row, image_id in enumerate(ids)}.values())
+    return EmbeddedCollection(
+        ids=np.array(ids, np.str_)[rows], embeddings=np.concatenate(parts)[rows], substituted=substituted
+    )
 
 
 def save_embeddings(path: Path, embedded: EmbeddedCollection) -> None:

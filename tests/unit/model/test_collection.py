@@ -1,7 +1,9 @@
 import gzip
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pytest
@@ -152,7 +154,6 @@ def test_packed_lines_and_blank_lines_are_read(tmp_path: Path) -> None:
         ("[" * 100_000, r"line 2: not valid JSON"),
         ('{"objects": ["horse"]}', r"line 2: /image_id: every line needs an image_id"),
         ('{"image_id": true, "objects": ["horse"]}', r"line 2: /image_id: every line needs"),
-        ('{"image_id": "1", "objects": ["dog"]}', r"line 2: /image_id: image 1 is on line 1 already"),
         ('{"image_id": 2, "objects": [{"id": "a"}]}', r"line 2: /objects/0/name: "),
         ('{"image_id": 2, "objects": ["horse"], "url": 5}', r"line 2: /url: must be a string"),
         ('{"image_id": 2, "objects": ["horse"], "width": -1}', r"line 2: /width: must be a positive whole number"),
@@ -188,3 +189,94 @@ def test_what_holds_no_graphs_is_refused(tmp_path: Path) -> None:
         read_collection(tmp_path)
     with pytest.raises(DataError, match="does not exist; name a data set"):
         read_collection(tmp_path / "missing")
+
+
+def test_an_id_that_comes_again_is_told(tmp_path: Path) -> None:
+    path = lines(
+        tmp_path / "graphs.jsonl",
+        {"image_id": 1, "objects": ["horse"]},
+        {"image_id": "1", "objects": ["dog"]},
+        {"image_id": 2, "objects": ["dog"]},
+    )
+    collection = read_collection(path)
+    for _ in range(2):
+        assert [record.image_id for record in collection] == ["1", "1", "2"]
+        assert collection.repeated == 1
+
+
+GQA = {
+    "2386621": {
+        "width": 500, "height": 333, "location": "table",
+        "objects": {
+            "681267": {"name": "man", "h": 4, "w": 3, "y": 2, "x": 1, "attributes": ["tall", "old"],
+                       "relations": [{"object": "681262", "name": "on"}]},
+            "681262": {"name": "horse", "attributes": [], "relations": []},
+        },
+    },
+    "n1": {"width": 10, "height": 10, "objects": {}},
+    "2": {"objects": {"5": {"name": "dog"}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_gqas_own_file_is_read(tmp_path: Path, pack: Callable[[bytes], bytes], indent: int | None) -> None:
+    path = tmp_path / "train_sceneGraphs.json"
+    path.write_bytes(pack(json.dumps(GQA, indent=indent).encode()))
+    collection = read_collection(path)
+
+    for _ in range(2):
+        first, second = collection
+        assert (first.image_id, first.url, first.width, first.height) == ("2386621", None, 500, 333)
+        man, horse = first.graph.objects
+        assert (man.id, man.name, man.attributes, man.box) == ("681267", "man", ("tall", "old"), Box(1, 2, 3, 4))
+        assert (horse.name, horse.box) == ("horse", None)
+        assert first.graph.relationships == (Relationship(subject="681267", predicate="on", object="681262"),)
+        assert (second.image_id, second.width, collection.skipped) == ("2", None, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"1": {"objects": {"5": {"name": "dog"}}}, "2": 3}', r"image '2': not a JSON object"),
+        ('{"1": {"objects": {"5": {}}}}', r"image '1': /objects/5/name: name is missing"),
+        ('{"1": {"objects": {"5": {"name": "dog"}}, "width": "x"}}', r"image '1': /width: must be a positive"),
+        ('{"1": {"objects": {"5": {"name": "dog"}}}', r"expected a comma or the end of the object, found the end"),
+        ('{"1": {"objects": {"5": {"name": "dog"}}}} {}', r"expected the end of the file"),
+        ('{"1": {"objects": {"5": {"name": "dog"}}}, 5: {}}', r"a key of a JSON object must be a string"),
+    ],
+)
+def test_what_is_wrong_with_an_image_of_gqa_is_told_with_its_id(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "graphs.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message) as error:
+        list(read_collection(path))
+    assert "graphs.json" in str(error.value)
+
+
+def test_a_line_in_gqas_form_is_still_a_line(tmp_path: Path) -> None:
+    documents = [
+        {"objects": {"5": {"name": "dog"}}, "image_id": 1},
+        {"metadata": {"objects": 3}, "image_id": 2, "objects": ["horse"]},
+    ]
+    for order in (documents, documents[::-1]):
+        collection = read_collection(lines(tmp_path / "graphs.jsonl", *order))
+        assert {record.image_id for record in collection} == {"1", "2"}
+
+
+def test_a_long_file_of_gqa_is_read_as_a_stream(tmp_path: Path) -> None:
+    path = tmp_path / "graphs.json"
+    graph = json.dumps({"width": 5, "height": 5, "objects": {"5": {"name": "dog", "attributes": ["x" * 1000] * 9}}})
+    count = 600  # five times what is read at once
+    path.write_text("{" + ", ".join(f'"{number}": {graph}' for number in range(count)) + "}")
+    taken: list[int] = []
+
+    class Counting(io.FileIO):
+        def readinto(self, buffer: Any) -> int:  # noqa: ANN401
+            taken.append(super().readinto(buffer))
+            return taken[-1]
+
+    records = iter(read_collection(path, opener=lambda path: cast("BinaryIO", Counting(path))))
+    next(records)
+    assert sum(taken) < path.stat().st_size / 2
+    assert len(list(records)) == count - 1

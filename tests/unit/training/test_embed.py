@@ -67,3 +67,11 @@ def test_unknown_names_and_wildcards_are_embedded_as_in_a_query(
 def test_an_empty_collection_is_a_clear_error(checkpoint: Checkpoint) -> None:
     with pytest.raises(DataError, match="no scene graph to embed"):
         embed_collection(checkpoint, [])
+
+
+def test_of_several_images_with_one_id_the_last_is_embedded(checkpoint: Checkpoint) -> None:
+    records = [record("a", ["man"], []), record("b", ["horse"], []), record("a", ["dog"], [])]
+    embedded = embed_collection(checkpoint, records)
+    alone = embed_collection(checkpoint, records[1:])
+    assert embedded.ids.tolist() == ["b", "a"]
+    np.testing.assert_array_equal(embedded.embeddings, alone.embeddings)
