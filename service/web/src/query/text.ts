@@ -72,22 +72,27 @@ function numbers(
 }
 
 function writeThing(name: string | null, attributes: readonly string[], mark: string, known: Known): string {
-  const before = attributes.map((one) => writeWord(one, known));
-  if (name === null) return [...before, `*${mark}`].join(" ");
+  const words = splits(attributes, known) ? attributes.map((one) => JSON.stringify(one)) : attributes.map(writeWord);
+  if (name === null) return [...words, `*${mark}`].join(" ");
   // "hot" before "dog" would be read as the name "hot dog" if there is one.
-  const merges = attributes.some((_, index) => known("object", [...attributes.slice(index), name].join(" ")) !== false);
+  const merges = attributes.some((_, at) => known("object", [...attributes.slice(at), name].join(" ")) !== false);
   const plain = name.includes(" ")
     ? isPlainPhrase(name) && known("object", name) === true
     : PLAIN.test(name) && name !== "*";
-  return [...before, (plain && !merges ? name : JSON.stringify(name)) + mark].join(" ");
+  return [...words, (plain && !merges ? name : JSON.stringify(name)) + mark].join(" ");
+}
+
+/** Whether attributes could be read as a predicate: those between the first, a thing then, and the name. */
+function splits([, ...inner]: readonly string[], known: Known): boolean {
+  return inner.some((_, from) =>
+    inner.slice(from).some((_, length) => known("predicate", inner.slice(from, from + length + 1).join(" ")) !== false),
+  );
 }
 
 const ARTICLES: readonly string[] = ["a", "an", "the"]; // the service leaves them out
 
-function writeWord(word: string, known: Known): string {
-  const plain = PLAIN.test(word) && word !== "*" && !ARTICLES.includes(word.toLowerCase());
-  return plain && known("predicate", word) !== true ? word : JSON.stringify(word);
-}
+const writeWord = (word: string): string =>
+  PLAIN.test(word) && word !== "*" && !ARTICLES.includes(word.toLowerCase()) ? word : JSON.stringify(word);
 
 function writePredicate(predicate: string | null, known: Known): string {
   if (predicate === null) return "*";
