@@ -305,11 +305,9 @@ class Milvus:
         try:
             yield
         except (self._error, grpc.RpcError) as error:
-            details = getattr(error, "details", None)
-            reason = (details() if callable(details) else str(getattr(error, "message", "") or error)).partition("\n")[
-                0
-            ]
-            raise VectorStoreError(f"Milvus does not do its part ({reason[:300]}); see SCENERANK_INDEX_URL") from error
+            raise VectorStoreError(
+                f"Milvus does not do its part ({_reason(error)}); see SCENERANK_INDEX_URL"
+            ) from error
 
 
 def _open_lite(path: str) -> str:
@@ -330,6 +328,13 @@ def _open_lite(path: str) -> str:
             "`milvus-lite server --data-dir DIRECTORY --host 127.0.0.1` and set SCENERANK_INDEX_URL to its address"
         )
     return str(address)
+
+
+def _reason(error: Exception) -> str:
+    """What an error of pymilvus or of gRPC says, in one line."""
+    details = getattr(error, "details", None)
+    text = details() if callable(details) else getattr(error, "message", "") or error
+    return str(text).partition("\n")[0][:300]
 
 
 def _among(image_ids: Sequence[str]) -> str:
