@@ -1,5 +1,5 @@
 /** The query as one line of text, and what to do with it: copy it, paste one, begin anew. */
-import { type ReactNode, useId } from "react";
+import { type ReactNode, useEffect, useId, useRef } from "react";
 import type { ServiceError } from "../api/client";
 import { Icon } from "../parts/Icon";
 
@@ -13,6 +13,13 @@ interface Props {
 
 export function QueryLine({ text, problem, onType, onEnd, children }: Props) {
   const id = useId();
+  const pressed = usePressed();
+  // The line may come to need another row: what somebody is clicking on must not move before it is clicked.
+  const onBlur = () => {
+    if (!pressed.current) onEnd();
+    else
+      for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(onEnd), { once: true });
+  };
   return (
     <div className="query-line">
       <div className="query-field">
@@ -31,7 +38,7 @@ export function QueryLine({ text, problem, onType, onEnd, children }: Props) {
           value={text}
           onChange={(event) => onType(event.target.value.replace(/\s*\n\s*/g, " "))}
           onKeyDown={(event) => event.key === "Enter" && event.preventDefault()}
-          onBlur={onEnd}
+          onBlur={onBlur}
         />
         {text !== "" && (
           <button type="button" className="quiet" aria-label="Empty the line" onClick={() => onType("")}>
@@ -58,4 +65,20 @@ export function QueryLine({ text, problem, onType, onEnd, children }: Props) {
 function sentence(detail: string): string {
   const plain = detail.replace(/^\/text: /, "");
   return `${plain.charAt(0).toUpperCase()}${plain.slice(1)}.`;
+}
+
+/** Whether a button of the mouse, or a finger, is down. */
+function usePressed() {
+  const pressed = useRef(false);
+  useEffect(() => {
+    const onPointer = (event: PointerEvent) => {
+      pressed.current = event.type === "pointerdown";
+    };
+    const types = ["pointerdown", "pointerup", "pointercancel"] as const;
+    for (const type of types) addEventListener(type, onPointer, true);
+    return () => {
+      for (const type of types) removeEventListener(type, onPointer, true);
+    };
+  }, []);
+  return pressed;
 }
