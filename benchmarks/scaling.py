@@ -121,6 +121,7 @@ def milvus_lite(count: int, rows: list[dict[str, object]], known: Path, work: Pa
     for start in range(0, count, 256):
         chunk = range(start, min(start + 256, count))
         milvus.write(version, [rows[i % len(rows)] | {"id": f"{i:09}", "vector": vectors[i]} for i in chunk])
+    milvus.flush(version)
     milvus.load(version)
     tell(f"milvus-lite {count}: microseconds to write a row", (time.process_time() - started) / count * 1e6, "us")
     size = sum(file.stat().st_size for file in (work / "vectors.db").rglob("*") if file.is_file())

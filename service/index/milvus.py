@@ -198,10 +198,14 @@ class Milvus:
             switch = self._client.create_alias if before is None else self._client.alter_alias
             switch(_collection(version), ALIAS, timeout=_TIMEOUT)
 
-    def load(self, version: str) -> None:
-        """Have a collection ready to be searched, with all that has been written."""
+    def flush(self, version: str) -> None:
+        """Have what was written in its final form; a cluster allows that but seldom."""
         with self._errors():
             self._client.flush(_collection(version), timeout=_LONG)
+
+    def load(self, version: str) -> None:
+        """Have a collection ready to be searched."""
+        with self._errors():
             self._client.load_collection(_collection(version), timeout=_LONG)
 
     def reload(self, version: str) -> None:

@@ -80,6 +80,7 @@ def build_collection(
         if not done:
             raise ReindexError("the catalogue is empty; fill it with `scenerank import GRAPHS`, then ask again")
         write_atomically(directory / NAMES, json.dumps(names.to_json()).encode())
+        milvus.flush(directory.name)
         milvus.load(directory.name)
         manifest = seal_version(directory, checkpoint=model, count=done, catalogue_revision=revision, kind=kind)
         check_collection(MilvusState(milvus, open_files(directory), revision), canaries)
