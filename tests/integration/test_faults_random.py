@@ -5,6 +5,7 @@ import os
 import random
 import socket
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -221,7 +222,7 @@ def start_builder(place: Place, engine: Engine) -> ForkServerProcess:
 def test_kills_at_random_moments_lose_nothing_and_make_no_answer_wrong(
     place: Place, scores: Scores, processes: dict[str, ForkServerProcess]
 ) -> None:
-    chance, truth, answers, versions = random.Random(0), Truth(), 0, set()
+    chance, truth = random.Random(0), Truth()
     for image in range(IMAGES):
         truth.graph_of[image] = image
         truth.ever[image].add(image)
@@ -231,15 +232,17 @@ def test_kills_at_random_moments_lose_nothing_and_make_no_answer_wrong(
     check(client, truth, scores)
     for kill in range(KILLS):
         load = Load(str(client.base_url), truth, scores, seed=100 * kill)
-        threading.Event().wait(chance.uniform(0.05, 0.5))
         victims = chance.choice([("service",), ("builder",), ("service", "builder")])
+        before, enough = place.store.current(), chance.randint(1, 30)
+        time.sleep(chance.uniform(0.0, 0.4))
+        until(lambda: load.answers >= enough, "there is load")  # noqa: B023 (at once)
+        if victims == ("service",):
+            until(lambda: place.store.current() != before, "there is a switch")  # noqa: B023
         assert all(process.exitcode is None for process in processes.values()), "nobody dies of itself"
         for victim in victims:
             processes[victim].kill()
             processes[victim].join()
         load.end()
-        answers += load.answers
-        versions.add(place.store.current())
         if "service" in victims:
             client.close()
             processes["service"], client = start_service(place)
@@ -251,8 +254,6 @@ def test_kills_at_random_moments_lose_nothing_and_make_no_answer_wrong(
             processes["builder"] = start_builder(place, engine)
     client.close()
     engine.dispose()
-    assert answers > 20 * KILLS, "there was load"
-    assert len(versions) > KILLS // 5, "there were switches"
 
 
 def wait_until_seen(client: httpx.Client, truth: Truth, mark: str) -> None:
