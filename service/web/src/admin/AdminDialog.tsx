@@ -78,7 +78,9 @@ export function AdminDialog({ onClose, onSwitch }: Props) {
         }}
       />
       <h3 id="versions">Index versions</h3>
-      <div className="table">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: on a small screen it is scrolled, by keyboard too */}
+      {/* biome-ignore lint/a11y/useSemanticElements: a fieldset is for fields */}
+      <div className="table" role="group" aria-labelledby="versions" tabIndex={0}>
         <table aria-labelledby="versions">
           <thead>
             <tr>

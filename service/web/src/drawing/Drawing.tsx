@@ -10,7 +10,7 @@ import {
   ReactFlow,
   useReactFlow,
 } from "@xyflow/react";
-import { type KeyboardEvent, useEffect, useMemo, useState } from "react";
+import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import type { SearchWarning } from "../api/client";
 import { addObject, changeObject, labels, type Query, relate, remove } from "../query/model";
 import { arrowsOf, nodesOf } from "./elements";
@@ -32,6 +32,7 @@ interface Props {
 
 export function Drawing({ query, warnings, selected, onSelect, onEdit, edit }: Props) {
   const flow = useReactFlow();
+  const canvas = useRef<HTMLElement>(null);
   const [nodes, setNodes] = useState<ObjectNodeType[]>([]);
   const names = useMemo(() => labels(query), [query]);
   const arrows = useMemo(() => arrowsOf(query, names, selected, onSelect), [query, names, selected, onSelect]);
@@ -91,6 +92,7 @@ export function Drawing({ query, warnings, selected, onSelect, onEdit, edit }: P
       event.preventDefault();
       edit((old) => remove(old, new Set([part ?? selected ?? ""])));
       onSelect(null);
+      canvas.current?.focus({ preventScroll: true }); // what had the focus is gone
     } else if ((event.key === "Enter" || event.key === " ") && part) {
       event.preventDefault();
       onEdit(part);
@@ -105,7 +107,14 @@ export function Drawing({ query, warnings, selected, onSelect, onEdit, edit }: P
   };
 
   return (
-    <section className="canvas" aria-label="Drawing" onKeyDown={onKeyDown} onKeyDownCapture={onEscape}>
+    <section
+      className="canvas"
+      aria-label="Drawing"
+      ref={canvas}
+      tabIndex={-1}
+      onKeyDown={onKeyDown}
+      onKeyDownCapture={onEscape}
+    >
       <ReactFlow
         nodes={nodes}
         edges={arrows}

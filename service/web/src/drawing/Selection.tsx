@@ -40,6 +40,7 @@ export function Selection({ query, selected, edited, onSelect, edit }: Props) {
   const onDelete = () => {
     edit((old) => remove(old, new Set([selected ?? ""])));
     onSelect(null);
+    document.querySelector<HTMLElement>(".canvas")?.focus({ preventScroll: true });
   };
   return (
     <section className="selection" aria-label="Selection" ref={box} onKeyDown={onKeyDown}>

@@ -16,18 +16,31 @@ interface Props {
   readonly adding?: boolean;
 }
 
+const TALLEST = 310; // pixels; the stylesheet's
+
 export function Combobox({ label, kind, value = "", placeholder, onEnter, onText, inputRef, adding = false }: Props) {
   const id = useId();
   const [text, setText] = useState(value);
   const [open, setOpen] = useState(false);
   const [options, setOptions] = useState<readonly VocabularyName[]>([]);
   const [active, setActive] = useState(-1);
+  const [above, setAbove] = useState(false);
+  const list = useRef<HTMLDivElement>(null);
   const changed = useRef(false);
 
   useEffect(() => {
     setText(value);
     changed.current = false;
   }, [value]);
+
+  // Where there is more room.
+  useEffect(() => {
+    const field = list.current?.parentElement?.getBoundingClientRect();
+    if (open && field) setAbove(innerHeight - field.bottom < TALLEST && field.top > innerHeight - field.bottom);
+  }, [open]);
+  useEffect(() => {
+    if (active >= 0) list.current?.children[active]?.scrollIntoView({ block: "nearest" });
+  }, [active]);
 
   const prefix = changed.current || adding ? text : "";
   useEffect(() => {
@@ -105,7 +118,14 @@ export function Combobox({ label, kind, value = "", placeholder, onEnter, onText
         }}
         onKeyDown={onKeyDown}
       />
-      <div role="listbox" id={`${id}-list`} aria-label={`${label} suggestions`} className="options" hidden={!shown}>
+      <div
+        role="listbox"
+        id={`${id}-list`}
+        aria-label={`${label} suggestions`}
+        className={above ? "options above" : "options"}
+        ref={list}
+        hidden={!shown}
+      >
         {options.map((option, row) => (
           // biome-ignore lint/a11y/useKeyWithClickEvents: the keys are the field's
           // biome-ignore lint/a11y/useFocusableInteractive: the field keeps the focus
