@@ -12,14 +12,14 @@ import sys
 from model.errors import SceneRankError
 from service.catalogue import Catalogue
 from service.database import open_database
-from service.index.versions import IndexStore
+from service.index.backend import open_store
 from service.settings import Settings
 
 
 def main() -> None:
     """Do what is missing."""
     settings = Settings.load()
-    if IndexStore(settings.index_dir).current_file.exists():
+    if open_store(settings).current() is not None:
         print("There is an index already.")
         return
     catalogue = Catalogue(open_database(settings.database))

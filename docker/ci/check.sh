@@ -59,6 +59,7 @@ get "$url/" | grep -qi '<!doctype html' || fail "there is no page"
 api=$(docker compose ps -q api | head -1)
 docker exec "$api" sh -c '[ "$(id -u)" != 0 ] && ! touch /opt/x 2>/dev/null && ! touch /data/x 2>/dev/null' || fail "the container may write"
 ! docker exec "$api" sh -c 'command -v gcc || command -v npm' || fail "there are build tools in the image"
+! docker exec "$api" sh -c 'ls /opt/scenerank/lib/python3*/site-packages' | grep -Ei '^(nvidia|cuda|triton)' || fail "there are CUDA packages in the CPU image"
 ! docker exec "$api" env | grep -q "$key" || fail "the key is in the environment"
 say "page, metrics, keys, rights: as they are to be"
 
