@@ -82,6 +82,13 @@ async function problem(response: Response): Promise<ServiceError> {
 export const search = (body: SearchRequest, signal?: AbortSignal): Promise<SearchResponse> =>
   call("/search", { method: "POST", body, signal });
 
+/** Several searches at once; each is answered, or has a problem, in its place. */
+export const batch = async (
+  queries: readonly SearchRequest[],
+  signal?: AbortSignal,
+): Promise<readonly (SearchResponse | Schemas["Problem"])[]> =>
+  (await call<Schemas["BatchResponse"]>("/search/batch", { method: "POST", body: { queries }, signal })).answers;
+
 export const image = (id: string, signal?: AbortSignal): Promise<ImageResponse> => call(imagePath(id), { signal });
 
 export const imagePath = (id: string): string => `/images/${id.split("/").map(encodeURIComponent).join("/")}`;

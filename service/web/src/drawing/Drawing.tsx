@@ -144,6 +144,9 @@ export function Drawing({ query, warnings, selected, onSelect, onEdit, edit }: P
         <Background gap={20} size={1.2} />
         <Controls showInteractive={false} />
       </ReactFlow>
+      {count > 1 && query.relationships.length === 0 && (
+        <p className="canvas-hint top">Drag from the dot of one object to another to relate them.</p>
+      )}
       {count === 0 && (
         <p className="canvas-hint">
           Add objects below, then drag from the dot of one to another to relate them. Or write a line above.

@@ -154,5 +154,5 @@ function makeRequest(query: Query, typed: Typed | null, byMatches: boolean): Req
     with_graph: true,
   } as unknown as Request["body"];
   const key = asText !== "" ? JSON.stringify([asText, query.must, order]) : `${keyOf(query)} ${order}`;
-  return { key, body, browsing: blank, most: blank ? PAGE * 2 : order ? RERANKED : WINDOW };
+  return { key, body, browsing: blank, most: blank ? PAGE : order ? RERANKED : WINDOW };
 }

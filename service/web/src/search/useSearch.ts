@@ -1,6 +1,7 @@
 /** Asks the service whenever the request changes: a little later, once, and never shows a stale answer. */
 import { useCallback, useEffect, useRef, useState } from "react";
 import { type Result, type SearchRequest, type SearchResponse, ServiceError, search } from "../api/client";
+import { gallery } from "./gallery";
 
 export interface Request {
   /** Equal keys have equal answers. */
@@ -71,7 +72,8 @@ export function useSearch(
     const timer = setTimeout(
       async () => {
         try {
-          const answer = await search({ ...request.body, limit: PAGE, offset: 0 }, stop.signal);
+          const body = { ...request.body, limit: PAGE, offset: 0 };
+          const answer = await (request.browsing && !body.filter ? gallery(stop.signal) : search(body, stop.signal));
           if (stop.signal.aborted) return;
           const key = latest.current.onAnswer(request, answer) ?? request.key;
           done.current = key;
@@ -80,7 +82,7 @@ export function useSearch(
             key,
             answer,
             results: answer.results,
-            complete: isComplete(answer.results, answer, request.most),
+            complete: request.browsing || isComplete(answer.results, answer, request.most),
           });
           setProblem(null);
           setRenewed(false);
