@@ -1,11 +1,11 @@
 """The commands that fill, index, serve and ask: `scenerank import`, `index build`, `serve`, `search`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service import backup_cli, bulk_cli, database_cli, import_cli
+from service import backup_cli, bulk_cli, database_cli, import_cli, search_cli
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
     import_cli.register(app)
     app.command(rich_help_panel="Online")(serve)
     app.command(rich_help_panel="Online")(openapi)
-    app.command(rich_help_panel="Online")(search)
+    search_cli.register(app)
     index = typer.Typer(no_args_is_help=True, help="Build the index that searches are answered from.")
     index.command("build")(index_build)
     app.add_typer(index, name="index", rich_help_panel="Online")
@@ -131,76 +131,6 @@ def openapi(
         typer.echo(document, nl=False)
     else:
         write_atomically(out, document.encode())
-
-
-def search(
-    url: Annotated[str, typer.Option(help="The service's address.")] = "http://localhost:8000",
-    graph: Annotated[
-        Path | None, typer.Option(help="A JSON file with a scene graph in any of the four forms; - is standard input.")
-    ] = None,
-    triple: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="'man riding horse', or 'man, next to, tennis racket'; * is anything, man#2 a second man. Can be "
-            "repeated: equal names are one object."
-        ),
-    ] = None,
-    text: Annotated[
-        str | None, typer.Option(help="A scene in one line: 'man riding horse; horse on beach; not car'.")
-    ] = None,
-    like: Annotated[str | None, typer.Option(help="The id of an image: search for others like it.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many images.")] = 10,
-    key: Annotated[str | None, typer.Option(envvar="SCENERANK_KEY", help="A key, if the service wants one.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
-) -> None:
-    """Ask a running service for the images that match a scene.
-
-    Example: scenerank search --text "man riding horse; horse on beach; not car"
-
-    Example: scenerank search --triple "man riding horse" --triple "horse on beach"
-    """
-    from rich.console import Console
-    from rich.table import Table
-
-    from service.client import SceneRankClient, graph_of_triples, parse_triple
-
-    if [graph is None, not triple, text is None, like is None].count(False) != 1:
-        raise typer.BadParameter(
-            "give one of --graph FILE, --triple 'man riding horse', --text 'man riding horse; not car' and --like IMAGE"
-        )
-    with SceneRankClient(url, key=key) as client:
-        if text is not None:
-            answer = client.search_text(text, limit=limit)
-        elif like is not None:
-            answer = client.search_like(like, limit=limit)
-        else:
-            document = _read_json(graph) if graph is not None else graph_of_triples(map(parse_triple, triple or ()))
-            answer = client.search(document, limit=limit)
-    if as_json:
-        typer.echo(answer.model_dump_json(indent=2, exclude_unset=True))
-        return
-    for warning in answer.warnings:
-        typer.echo(f"Note: {warning.message}", err=True)
-    table = Table("rank", "image", "score", "url", box=None)
-    for result in answer.results:
-        table.add_row(str(result.rank), result.image_id, f"{result.score:.3f}", result.url or "")
-    Console(soft_wrap=True).print(table, markup=False, highlight=False)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file, or from standard input."""
-    import json
-    import sys
-
-    from model.errors import DataError
-
-    try:
-        document = json.loads(sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise DataError(f"{path} must hold a JSON object: a scene graph")
-    return document
 
 
 def _settings() -> "Settings":

@@ -1,44 +1,24 @@
 """A client of the service, for Python programs; README shows how to use it."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal, Self, TypedDict, TypeVar, Unpack
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, Self, TypedDict, Unpack
 from urllib.parse import quote
 
-import httpx
-from pydantic import BaseModel, ValidationError
+from service.connection import Connection, ServiceError
+from service.schemas import (
+    ImageResponse,
+    IndexResponse,
+    IndexVersionResponse,
+    IndexVersionsResponse,
+    JobResponse,
+    VocabularyResponse,
+)
+from service.search_schemas import BatchResponse, SearchResponse
+from service.triples import Triple, graph_of_triples
 
-from model.errors import SceneRankError
-from service.schemas import ImageResponse
-from service.search_schemas import SearchResponse
-
-Triple = tuple[str, str, str]
-
-_Answer = TypeVar("_Answer", bound=BaseModel)
-_ANY: Final = "*"
-
-
-class ServiceError(SceneRankError):
-    """The service did not do what it was asked for, or did not answer.
-
-    Args:
-        message: what is wrong and what to do.
-        status: of HTTP; None without an answer.
-        problem: the problem document; empty without one.
-        retry_after: when asking again makes sense. Units: seconds.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = None,
-        problem: Mapping[str, Any] | None = None,
-        retry_after: int | None = None,
-    ) -> None:
-        self.status = status
-        self.problem = problem or {}
-        self.retry_after = retry_after
-        super().__init__(message)
+__all__ = ["SceneRankClient", "SearchOptions", "ServiceError"]
 
 
 class SearchOptions(TypedDict, total=False):
@@ -63,14 +43,12 @@ class SceneRankClient:
         url: the service's address, such as http://localhost:8000.
         key: one of its keys, where it asks for them.
         timeout: for an answer. Units: seconds.
+        patience: a busy service says when to ask again (429, 503); the client does, for so long in all. 0: it does not.
+            Units: seconds.
     """
 
-    def __init__(self, url: str, *, key: str | None = None, timeout: float = 30.0) -> None:
-        headers = {"X-API-Key": key} if key is not None else {}
-        try:
-            self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
-        except httpx.InvalidURL as error:
-            raise ServiceError(f"{url!r} is no address ({error}); write it as http://localhost:8000") from None
+    def __init__(self, url: str, *, key: str | None = None, timeout: float = 30.0, patience: float = 3.0) -> None:
+        self._connection = Connection(url, key=key, timeout=timeout, patience=patience)
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +58,7 @@ class SceneRankClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._connection.close()
 
     def search(self, graph: Mapping[str, Any], **options: Unpack[SearchOptions]) -> SearchResponse:
         """The images whose scene graphs are most like a graph.
@@ -91,9 +69,9 @@ class SceneRankClient:
 
         Raises:
             ServiceError: there is no answer; its `status` is 422 if the graph or an option is wrong, 503 with
-                `retry_after` if the service has too much to do.
+                `retry_after` if the service has had too much to do all the while.
         """
-        return self._ask("POST", "/search", SearchResponse, {"graph": dict(graph), **options})
+        return self._connection.ask("POST", "/search", SearchResponse, {"graph": dict(graph), **options})
 
     def search_triples(self, triples: Iterable[Triple], **options: Unpack[SearchOptions]) -> SearchResponse:
         """A search for the graph of some triples, see `graph_of_triples`.
@@ -117,7 +95,7 @@ class SceneRankClient:
         Raises:
             ServiceError: as of `search`.
         """
-        return self._ask("POST", "/search", SearchResponse, {"text": text, **options})
+        return self._connection.ask("POST", "/search", SearchResponse, {"text": text, **options})
 
     def search_like(self, image_id: str, **options: Unpack[SearchOptions]) -> SearchResponse:
         """A search for images like one of the catalogue's.
@@ -129,7 +107,45 @@ class SceneRankClient:
         Raises:
             ServiceError: as of `search`; its `status` is 404 if there is no such image.
         """
-        return self._ask("POST", "/search", SearchResponse, {"image_id": image_id, **options})
+        return self._connection.ask("POST", "/search", SearchResponse, {"image_id": image_id, **options})
+
+    def search_batch(self, queries: Sequence[Mapping[str, Any]]) -> list[SearchResponse | ServiceError]:
+        """Several searches at once, each answered in its place: by what was found, or by what is wrong with it.
+
+        Args:
+            queries: up to 100 bodies of POST /search, such as {"text": "man riding horse", "limit": 3}.
+
+        Raises:
+            ServiceError: there is no answer to all of them, as of `search`.
+        """
+        body = {"queries": [dict(query) for query in queries]}
+        answers = self._connection.ask("POST", "/search/batch", BatchResponse, body).answers
+        return [
+            answer
+            if isinstance(answer, SearchResponse)
+            else ServiceError(
+                f"{answer.title}: {answer.detail}",
+                status=answer.status,
+                problem=answer.model_dump(mode="json", exclude_unset=True),
+            )
+            for answer in answers
+        ]
+
+    def vocabulary(
+        self, kind: Literal["object", "predicate", "attribute"], prefix: str = "", *, limit: int = 10
+    ) -> VocabularyResponse:
+        """Names that begin in a way, those that most images have first.
+
+        Args:
+            kind: of what.
+            prefix: how a name, or a later word of it, begins.
+            limit: how many, at most 100.
+
+        Raises:
+            ServiceError: there is no answer.
+        """
+        params: dict[str, str | int] = {"kind": kind, "prefix": prefix, "limit": limit}
+        return self._connection.ask("GET", "/vocabulary", VocabularyResponse, params=params)
 
     def put_image(
         self,
@@ -156,7 +172,7 @@ class SceneRankClient:
         """
         given = {"url": url, "width": width, "height": height, "metadata": metadata}
         body = {"graph": dict(graph)} | {name: value for name, value in given.items() if value is not None}
-        return self._ask("PUT", f"/images/{quote(image_id)}", ImageResponse, body)
+        return self._connection.ask("PUT", f"/images/{quote(image_id)}", ImageResponse, body)
 
     def delete_image(self, image_id: str) -> None:
         """Remove an image; it is gone from searches within a second. Needs an admin key.
@@ -164,9 +180,7 @@ class SceneRankClient:
         Raises:
             ServiceError: it was not removed; its `status` is 404 if there is no such image.
         """
-        answer = self._send("DELETE", f"/images/{quote(image_id)}", None)
-        if not answer.is_success:
-            raise _refusal(answer)
+        self._connection.send("DELETE", f"/images/{quote(image_id)}")
 
     def image(self, image_id: str) -> ImageResponse:
         """An image of the catalogue.
@@ -174,75 +188,96 @@ class SceneRankClient:
         Raises:
             ServiceError: there is no answer; its `status` is 404 if there is no such image.
         """
-        return self._ask("GET", f"/images/{quote(image_id)}", ImageResponse)
+        return self._connection.ask("GET", f"/images/{quote(image_id)}", ImageResponse)
 
-    def _ask(self, method: str, path: str, form: type[_Answer], body: Mapping[str, Any] | None = None) -> _Answer:
-        answer = self._send(method, path, body)
-        if not answer.is_success:
-            raise _refusal(answer)
-        try:
-            return form.model_validate_json(answer.content)
-        except ValidationError:
-            raise ServiceError(
-                f"{self._http.base_url} gave an answer that is not SceneRank's; see that the address is right",
-                status=answer.status_code,
-            ) from None
+    def index(self) -> IndexResponse:
+        """The index version in use.
 
-    def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
-        try:
-            return self._http.request(method, path, json=body)
-        except (httpx.TransportError, httpx.UnsupportedProtocol) as error:
-            reason = str(error) or type(error).__name__
-            raise ServiceError(f"no answer from {self._http.base_url} ({reason}); see that the service runs") from None
+        Raises:
+            ServiceError: there is no answer; its `status` is 503 if nothing is indexed yet.
+        """
+        return self._connection.ask("GET", "/index", IndexResponse)
 
+    def versions(self) -> list[IndexVersionResponse]:
+        """All index versions there are, newest first.
 
-def graph_of_triples(triples: Iterable[Triple]) -> dict[str, Any]:
-    """The scene graph, in the native form, of triples of names.
+        Raises:
+            ServiceError: there is no answer.
+        """
+        return self._connection.ask("GET", "/index/versions", IndexVersionsResponse).versions
 
-    Equal names are one object: `man riding horse`, `horse on beach` have one horse. `man#2` is a second man, and each
-    `*` something of its own.
+    def rollback(self, version: str | None = None) -> IndexVersionResponse:
+        """Go back to an older index version. Needs an admin key.
 
-    Args:
-        triples: subject, predicate, object.
-    """
-    objects: dict[str, dict[str, Any]] = {}
-    relationships = []
-    for number, (subject, predicate, object_) in enumerate(triples):
-        ends = []
-        for role, name in (("subject", subject), ("object", object_)):
-            key = f"{_ANY}{number}-{role}" if name == _ANY else name
-            base, mark, copy = name.rpartition("#")
-            objects.setdefault(key, {"id": key, "name": base if mark and copy.isdecimal() else name})
-            ends.append(key)
-        relationships.append({"subject": ends[0], "predicate": predicate, "object": ends[1]})
-    return {"objects": list(objects.values()), "relationships": relationships}
+        Args:
+            version: one of `versions`; by default the newest usable one that is older than the one in use.
 
+        Raises:
+            ServiceError: nothing has changed; its `status` is 409 if there is none to go back to, or a reindex runs.
+        """
+        body = {} if version is None else {"version": version}
+        return self._connection.ask("POST", "/index/rollback", IndexVersionResponse, body)
 
-def parse_triple(text: str) -> Triple:
-    """A triple as a person types it: `man riding horse`, or with commas `man, next to, tennis racket`.
+    def reindex(self, *, checkpoint: str | None = None, index: str | None = None) -> JobResponse:
+        """Begin to encode the whole catalogue into a new index version; `wait` waits for it. Needs an admin key.
 
-    Without commas the first word is the subject, the last one the object, and what stands between the predicate.
+        Args:
+            checkpoint: one that the service has; by default as before.
+            index: kind of index, such as "flat" or "ivf1024,nprobe=32"; by default as before.
 
-    Raises:
-        ServiceError: it has not three parts.
-    """
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) == 1 and len(words := text.split()) >= 3:
-        parts = [words[0], " ".join(words[1:-1]), words[-1]]
-    match parts:
-        case [subject, predicate, object_] if all(parts):
-            return subject, predicate, object_
-    raise ServiceError(f"{text!r} is no triple; write 'man riding horse', or 'man, next to, tennis racket'")
+        Raises:
+            ServiceError: it has not begun; its `status` is 409 if another is under way.
+        """
+        given = {"checkpoint": checkpoint, "index": index}
+        body = {name: value for name, value in given.items() if value is not None}
+        # Sent again it is the same job.
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        return self._connection.ask("POST", "/reindex", JobResponse, body, headers=headers)
 
+    def job(self, job_id: str) -> JobResponse:
+        """How far a job is.
 
-def _refusal(answer: httpx.Response) -> ServiceError:
-    """What an answer that is none says."""
-    try:
-        problem = answer.json()
-        message = f"{problem['title']}: {problem['detail']}"
-    except (ValueError, KeyError, TypeError):
-        problem, message = {}, f"the answer has status {answer.status_code}; see that the address is right"
-    wait = answer.headers.get("Retry-After", "")
-    return ServiceError(
-        message, status=answer.status_code, problem=problem, retry_after=int(wait) if wait.isdecimal() else None
-    )
+        Raises:
+            ServiceError: there is no answer; its `status` is 404 if there is no such job.
+        """
+        return self._connection.ask("GET", f"/jobs/{quote(job_id, safe='')}", JobResponse)
+
+    def wait(
+        self,
+        job_id: str,
+        *,
+        progress: Callable[[JobResponse], None] = lambda _: None,
+        every: float = 0.5,
+        timeout: float | None = None,
+    ) -> JobResponse:
+        """Wait until a job has succeeded.
+
+        Args:
+            job_id: the job.
+            progress: told how far it is after each look.
+            every: how often to look. Units: seconds.
+            timeout: how long to wait at most; None for as long as it takes. Units: seconds.
+
+        Raises:
+            ServiceError: it has failed or was cancelled, the time is out, or there is no answer.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (job := self.job(job_id)).state in ("enqueued", "running"):
+            progress(job)
+            if deadline is not None and time.monotonic() + every > deadline:
+                raise ServiceError(
+                    f"job {job_id} is still {job.state} after {timeout} seconds; wait longer, or cancel it"
+                )
+            time.sleep(every)
+        progress(job)
+        if job.state != "succeeded":
+            raise ServiceError(f"job {job_id} {'was cancelled' if job.error is None else f'failed: {job.error}'}")
+        return job
+
+    def cancel(self, job_id: str) -> JobResponse:
+        """End a job; the index stays as it is. Needs an admin key.
+
+        Raises:
+            ServiceError: it was not cancelled; its `status` is 409 if it has ended before.
+        """
+        return self._connection.ask("POST", f"/jobs/{quote(job_id, safe='')}/cancel", JobResponse)

@@ -11,7 +11,8 @@ from typing import Final
 import pytest
 
 from service.client import SceneRankClient, ServiceError
-from tests.integration.conftest import ADMIN_KEY, PATIENCE, RECORDS, Service, until
+from service.search_schemas import SearchResponse
+from tests.integration.conftest import ADMIN_KEY, PATIENCE, RECORDS, Place, Service, serving, until
 
 README: Final = (Path(__file__).parents[2] / "README.md").read_text()
 GRAPH: Final = {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}
@@ -85,12 +86,76 @@ def test_what_is_wrong_is_one_line(service: Service, arguments: list[str], stdin
 
 
 def test_the_python_example_of_the_readme_runs(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (example, _) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
     exec(example.replace(DOCUMENTED_URL, address(service)), {})
 
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["1", "2", "3", lines[3], "422"]
+
+
+def test_the_example_of_looking_after_a_service_runs(empty_place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    empty_place.fill(50)
+    empty_place.build(empty_place.checkpoint("first"))
+    (_, example) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    with serving(empty_place) as service:
+        before = service.client.get("/index").json()["version"]
+        exec(example.replace(DOCUMENTED_URL, address(service)).replace("ADMIN_KEY", repr(ADMIN_KEY)), {})
+        until(lambda: service.client.get("/index").json()["version"] == before, "the old version is in use again")
+
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{before} False" in lines, "it was the older of two for a while"
+    assert lines[-1] == before
+
+
+def test_many_searches_and_names(service: Service) -> None:
+    with SceneRankClient(address(service)) as client:
+        found, missing, wrong = client.search_batch(
+            [{"text": "man riding horse", "limit": 2}, {"image_id": "none"}, {"graph": GRAPH, "limit": 0}]
+        )
+        names = client.vocabulary("object", "ho", limit=5)
+        alone = client.search_text("man riding horse", limit=2)
+
+    assert isinstance(found, SearchResponse)
+    assert found.results == alone.results
+    assert isinstance(missing, ServiceError)
+    assert isinstance(wrong, ServiceError)
+    assert (missing.status, wrong.status, wrong.problem["errors"][0]["pointer"]) == (404, 422, "/limit")
+    assert [one.name for one in names.names] == ["horse"]
+
+
+def test_a_reindex_is_begun_followed_and_cancelled(empty_place: Place) -> None:
+    empty_place.fill(300)
+    empty_place.checkpoint("second", seed=2)
+    empty_place.build(empty_place.checkpoint("first"))
+    told: list[str] = []
+    with serving(empty_place) as service, SceneRankClient(address(service), key=ADMIN_KEY) as client:
+        job = client.reindex(checkpoint="second", index="ivf4")
+        done = client.wait(job.id, progress=lambda job: told.append(job.state), every=0.05, timeout=PATIENCE)
+        with pytest.raises(ServiceError) as ended:
+            client.cancel(job.id)
+        with pytest.raises(ServiceError) as unknown:
+            client.reindex(checkpoint="third")
+        until(lambda: client.index().version == done.index_version, "the new version is in use")
+        kind = client.index().index
+
+    assert (told[-1], kind) == ("succeeded", "ivf4,nprobe=1")
+    assert ended.value.status == 409
+    assert (unknown.value.status, unknown.value.problem["errors"][0]["pointer"]) == (422, "/checkpoint")
+
+
+def test_the_command_explains(service: Service) -> None:
+    answer = ask(service, "--text", "man riding horse; cup", "--limit", "2", "--explain")
+    lines = answer.stdout.splitlines()
+    assert lines[0].split() == ["rank", "image", "score", "has", "lacks", "url"], answer.stderr
+    explained = service.client.post(
+        "/search", json={"text": "man riding horse; cup", "limit": 2, "explain": True}
+    ).json()["results"]
+    for line, result in zip(lines[1:], explained, strict=True):
+        assert result["image_id"] in line
+        assert "man riding horse" in line
+        assert "cup" in line
+        assert result["url"] in line
 
 
 def test_the_commands_of_the_readme_run(service: Service, tmp_path: Path) -> None:

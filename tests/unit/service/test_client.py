@@ -1,7 +1,10 @@
+from typing import Any, Final
+
 import httpx
 import pytest
 
-from service.client import SceneRankClient, ServiceError, graph_of_triples, parse_triple
+from service.client import SceneRankClient, ServiceError
+from service.triples import graph_of_triples, parse_triple
 
 
 @pytest.mark.parametrize(
@@ -42,21 +45,99 @@ def test_equal_names_are_one_object_and_numbered_and_any_ones_are_not() -> None:
     assert edges[1]["object"] != edges[3]["subject"]
 
 
-def answering(response: httpx.Response) -> SceneRankClient:
-    client = SceneRankClient("http://service")
+BUSY: Final = {"title": "Too many searches at once", "detail": "ask again later"}
+EMPTY: Final[dict[str, Any]] = {"versions": []}
+
+
+def answering(*responses: httpx.Response, patience: float = 3.0) -> SceneRankClient:
+    """A client of a service that gives these answers, the last one again and again."""
+    client = SceneRankClient("http://service", patience=patience)
     client.close()
-    client._http = httpx.Client(base_url="http://service", transport=httpx.MockTransport(lambda _: response))
+    left = list(responses)
+    transport = httpx.MockTransport(lambda _: left.pop(0) if len(left) > 1 else left[0])
+    client._connection._http = httpx.Client(base_url="http://service", transport=transport)
     return client
 
 
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the client has waited each time, without waiting."""
+    taken: list[float] = []
+    monkeypatch.setattr("service.connection.time.sleep", taken.append)
+    return taken
+
+
+def busy(status: int = 503, after: str | None = "1") -> httpx.Response:
+    return httpx.Response(status, json=BUSY, headers={} if after is None else {"Retry-After": after})
+
+
 def test_a_problem_is_an_error_with_its_document() -> None:
-    problem = {"title": "Too many searches at once", "detail": "ask again later"}
     with (
-        answering(httpx.Response(503, json=problem, headers={"Retry-After": "1"})) as client,
+        answering(busy(), patience=0) as client,
         pytest.raises(ServiceError, match="at once: ask again") as caught,
     ):
         client.search({"objects": ["man"]})
-    assert (caught.value.status, caught.value.problem, caught.value.retry_after) == (503, problem, 1)
+    assert (caught.value.status, caught.value.problem, caught.value.retry_after) == (503, BUSY, 1)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_service_is_asked_again_when_it_says(status: int, pauses: list[float]) -> None:
+    answers = (busy(status), busy(status, "2"), httpx.Response(200, json=EMPTY))
+    with answering(*answers) as client:
+        assert client.versions() == []
+    assert pauses == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("answer", "patience", "waited"),
+    [
+        (busy(), 3.0, [1, 1, 1]),
+        (busy(after="0"), 0.35, [0.1] * 3),
+        (busy(after="5"), 3.0, []),
+        (busy(after="86400"), 3.0, []),
+        (busy(after=None), 3.0, []),
+        (busy(after="Wed, 21 Oct 2026 07:28:00 GMT"), 3.0, []),
+        (busy(500), 3.0, []),
+        (busy(422), 3.0, []),
+        (busy(504), 3.0, []),
+    ],
+    ids=str,
+)
+def test_patience_ends(answer: httpx.Response, patience: float, waited: list[float], pauses: list[float]) -> None:
+    with answering(answer, patience=patience) as client, pytest.raises(ServiceError) as caught:
+        client.versions()
+    assert caught.value.status == answer.status_code
+    assert pauses == waited
+
+
+def job(state: str, done: int = 0) -> httpx.Response:
+    document = {
+        "id": "1", "kind": "reindex", "state": state, "index": "flat", "progress": {"done": done, "total": 2},
+        "created_at": "2026-01-01T00:00:00Z", "started_at": None, "finished_at": None, "index_version": None,
+        "error": "the disk is full" if state == "failed" else None,
+    }  # fmt: skip
+    return httpx.Response(200, json=document)
+
+
+def test_a_job_is_waited_for_and_its_progress_told(pauses: list[float]) -> None:
+    told: list[tuple[str, int]] = []
+    with answering(job("enqueued"), job("running", 1), job("succeeded", 2)) as client:
+        client.wait("1", progress=lambda job: told.append((job.state, job.progress.done)), every=0.25)
+    assert told == [("enqueued", 0), ("running", 1), ("succeeded", 2)]
+    assert pauses == [0.25, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (job("failed"), "job 1 failed: the disk is full"),
+        (job("cancelled"), "job 1 was cancelled"),
+        (job("running"), "is still running after 0.1 seconds"),
+    ],
+)
+def test_a_job_that_does_not_succeed_is_an_error(answer: httpx.Response, message: str) -> None:
+    with answering(answer) as client, pytest.raises(ServiceError, match=message):
+        client.wait("1", timeout=0.1)
 
 
 @pytest.mark.parametrize("response", [httpx.Response(502, text="<html>"), httpx.Response(200, json=[])])
