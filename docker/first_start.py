@@ -12,6 +12,7 @@ import sys
 from model.errors import SceneRankError
 from service.catalogue import Catalogue
 from service.database import open_database
+from service.errors import IndexVersionError
 from service.index.backend import open_store
 from service.settings import Settings
 
@@ -19,7 +20,12 @@ from service.settings import Settings
 def main() -> None:
     """Do what is missing."""
     settings = Settings.load()
-    if open_store(settings).current() is not None:
+    try:
+        has_index = open_store(settings).current() is not None
+    except IndexVersionError as error:  # the service starts and tells of it; a reindex mends it
+        print(error)
+        return
+    if has_index:
         print("There is an index already.")
         return
     catalogue = Catalogue(open_database(settings.database))
