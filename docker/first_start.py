@@ -1,7 +1,8 @@
 """Before the service starts: sees that there is an index, if there are images.
 
 With SCENERANK_DEMO=1 an empty catalogue gets an invented world first. The index is made with the model that comes with
-SceneRank, or the one that SCENERANK_CHECKPOINT names. Where there is an index nothing is done, so this may run at every start.
+SceneRank, or the one that SCENERANK_CHECKPOINT names. Where there is an index nothing is done, so this may run at
+every start.
 """
 
 import os
