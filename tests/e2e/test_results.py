@@ -53,9 +53,11 @@ def test_each_image_shows_what_of_the_query_it_has_and_misses(open_page: OpenPag
             for one in result["explanation"][kind]:
                 seen.add(kind)
                 expect(card.locator("li", has_text=f"{word} {' '.join(one)}")).to_be_attached()
-        # Matched relationships are drawn over the picture.
-        expect(card.locator("svg .arrow")).to_have_count(len(result["explanation"]["matched"]))
+        # What stands for an object of the query is marked on the picture.
+        stand_ins = [one for one in result["explanation"]["objects"].values() if one is not None]
+        expect(card.locator("svg .mark")).to_have_count(len(stand_ins))
     assert seen == {"matched", "missing"}
+    expect(page.locator("svg .arrow").first).to_be_attached()
 
 
 def test_pictures_are_those_of_the_catalogue(open_page: OpenPage, service: Service) -> None:
