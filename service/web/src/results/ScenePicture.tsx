@@ -1,10 +1,10 @@
 /** An image: its photo where it has one, else its boxes; with marks for what of the query it has. */
-import { useId, useRef } from "react";
+import { useId, useState } from "react";
 import type { NativeGraph } from "../query/model";
 import { place } from "./labels";
 import type { Arrow, Box, ImageObject } from "./matches";
 import { Ring } from "./Ring";
-import { useImage, useSeen } from "./useImage";
+import { extentOf, type Size, useSize } from "./size";
 import { usePhoto } from "./usePhoto";
 
 interface Props {
@@ -22,14 +22,12 @@ interface Props {
 export function ScenePicture({ id, url, graph, objects, arrows, shownAt, pointed = null }: Props) {
   const [photo, onBroken] = usePhoto(id, url);
   const tip = useId();
-  const box = useRef<HTMLDivElement>(null);
-  const seen = useSeen(box);
-  // Boxes are in the pixels of the image as it was annotated, which only the catalogue knows.
-  const image = useImage(photo && seen ? id : null);
-  if (photo === undefined) return <div className="picture" ref={box} />;
+  const [loaded, setLoaded] = useState<Size | null>(null);
+  const extent = extentOf(objects.map((one) => one.box));
+  const size = useSize(id, photo ? loaded : null, extent);
+  if (photo === undefined) return <div className="picture" />;
   if (photo === null && objects.length === 0) return <Ring graph={graph} />;
-  const width = image?.width ?? Math.max(1, ...objects.map((one) => one.box.x + one.box.w));
-  const height = image?.height ?? Math.max(1, ...objects.map((one) => one.box.y + one.box.h));
+  const { width, height } = size ?? extent;
   const unit = Math.max(width / shownAt, height / (shownAt * 0.75));
   const marked = objects.filter((one) => one.colour !== null || one.id === pointed);
   const plain = photo === null ? objects.filter((one) => !marked.includes(one)) : [];
@@ -54,10 +52,21 @@ export function ScenePicture({ id, url, graph, objects, arrows, shownAt, pointed
     unit,
   );
   // A photo whose size is not known yet would have its marks in the wrong places.
-  const known = photo === null || image !== null;
+  const known = photo === null || size !== null;
   return (
-    <div className={photo ? "picture photo" : "picture"} ref={box}>
-      {photo && <img src={photo} alt="" loading="lazy" decoding="async" onError={onBroken} />}
+    <div className={photo ? "picture photo" : "picture"}>
+      {photo && (
+        <img
+          src={photo}
+          alt=""
+          loading="lazy"
+          decoding="async"
+          onError={onBroken}
+          onLoad={({ currentTarget }) =>
+            setLoaded({ width: currentTarget.naturalWidth, height: currentTarget.naturalHeight })
+          }
+        />
+      )}
       <svg viewBox={`0 0 ${width} ${height}`} aria-hidden="true" visibility={known ? undefined : "hidden"}>
         <defs>
           <marker id={tip} viewBox="0 0 8 8" refX="6.5" refY="4" markerWidth="4.5" markerHeight="4.5" orient="auto">

@@ -1,5 +1,5 @@
 /** What the catalogue has of an image; asked for once, and few at a time. */
-import { type RefObject, useEffect, useState } from "react";
+import { useEffect, useState } from "react";
 import { type ImageResponse, image } from "../api/client";
 
 const AT_ONCE = 6;
@@ -7,21 +7,6 @@ const KEPT = 500;
 const images = new Map<string, Promise<ImageResponse>>();
 const waiting: (() => void)[] = [];
 let running = 0;
-
-/** Whether an element is, or has been, near what the screen shows: what nobody sees need not be asked for. */
-export function useSeen(box: RefObject<Element | null>): boolean {
-  const [seen, setSeen] = useState(false);
-  useEffect(() => {
-    const target = box.current;
-    if (!target || seen) return;
-    const watcher = new IntersectionObserver((entries) => setSeen(entries.some((one) => one.isIntersecting)), {
-      rootMargin: "200px",
-    });
-    watcher.observe(target);
-    return () => watcher.disconnect();
-  }, [box, seen]);
-  return seen;
-}
 
 export function useImage(id: string | null): ImageResponse | null {
   const [found, setFound] = useState<ImageResponse | null>(null);

@@ -13,7 +13,7 @@ export async function gallery(signal: AbortSignal): Promise<SearchResponse> {
   return { ...first, results: inTurn(found.map((one) => one.results)).slice(0, PAGE), warnings: [] };
 }
 
-const queryOf = (text: string) => ({ text, with_graph: true, limit: 8 });
+const queryOf = (text: string) => ({ text, with_graph: true, limit: 5 });
 
 /** The first of each list, then the second of each; no image twice. */
 function inTurn(lists: readonly (readonly Result[])[]): Result[] {
