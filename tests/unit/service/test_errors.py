@@ -14,7 +14,7 @@ from model.graph_reader import MAX_PROBLEMS, MORE_PROBLEMS
 from service.errors import KINDS, NoIndexError, ReindexRunningError, RequestInvalidError, problem_of, refusal
 from service.middleware import encode_problem
 
-COMMAND_LINE_ONLY = ("service.demo", "service.client")
+COMMAND_LINE_ONLY = ("service.demo", "service.connection")
 
 
 def every_error_class(base: type[Exception] = SceneRankError) -> Iterator[type[Exception]]:
