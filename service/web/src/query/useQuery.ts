@@ -13,6 +13,8 @@ import { writeQuery } from "./text";
 interface Typed {
   readonly text: string;
   readonly settled: boolean;
+  /** What was excluded when somebody began to type: the line speaks of these, and of no filter added since. */
+  readonly excluded: Query["mustNot"];
 }
 
 export interface QueryState {
@@ -50,14 +52,24 @@ export function useQuery(): QueryState {
   const query = history.present;
   const written = useMemo(() => writeQuery(query, known), [query, known]);
   const typing = useRef(false);
+  const latest = useRef(query);
+  latest.current = query;
 
   const edit = useCallback((change: (query: Query) => Query, merge = false) => {
-    setTyped(null);
+    const { objects, relationships } = latest.current;
+    const next = change(latest.current);
+    const drawing = next.objects !== objects || next.relationships !== relationships;
+    // A filter leaves alone what has been typed and not been answered yet.
+    setTyped((old) => (old === null || old.settled || drawing ? null : old));
     dispatch({ kind: "change", to: change, merge });
   }, []);
   const type = useCallback((text: string) => {
     typing.current = true;
-    setTyped({ text, settled: text.trim() === "" });
+    const { mustNot } = latest.current;
+    setTyped((old) => {
+      const excluded = old !== null && !old.settled ? old.excluded : mustNot;
+      return { text, settled: text.trim() === "", excluded };
+    });
     if (text.trim() === "") dispatch({ kind: "change", to: (old) => ({ ...EMPTY, must: old.must }) });
   }, []);
   const endTyping = useCallback(() => {
@@ -135,14 +147,17 @@ export function useQuery(): QueryState {
 const opened = (link: Link | null): Query =>
   link === null ? EMPTY : { ...filtersOf(link), ...(link.graph && drawn(link.graph)) };
 
-const typedOf = (link: Link | null): Typed | null => (link?.text ? { text: link.text, settled: false } : null);
+const typedOf = (link: Link | null): Typed | null =>
+  link?.text ? { text: link.text, settled: false, excluded: [] } : null;
 
 function makeRequest(query: Query, typed: Typed | null, byMatches: boolean): Request {
   const asText = typed !== null && !typed.settled ? typed.text.trim() : "";
   const blank = asText === "" && isBlank(query);
+  const said = asText === "" ? [] : (typed?.excluded ?? []);
+  const mustNot = query.mustNot.filter((one) => !said.includes(one));
   const filter = {
     ...(query.must.length > 0 && { must: query.must }),
-    ...(query.mustNot.length > 0 && asText === "" && { must_not: query.mustNot }),
+    ...(mustNot.length > 0 && { must_not: mustNot }),
   };
   const order = byMatches && !blank;
   const scene = asText !== "" ? { text: asText } : { graph: blank ? { objects: ["*"] } : toNative(query) };
@@ -153,6 +168,6 @@ function makeRequest(query: Query, typed: Typed | null, byMatches: boolean): Req
     explain: true,
     with_graph: true,
   } as unknown as Request["body"];
-  const key = asText !== "" ? JSON.stringify([asText, query.must, order]) : `${keyOf(query)} ${order}`;
+  const key = asText !== "" ? JSON.stringify([asText, query.must, mustNot, order]) : `${keyOf(query)} ${order}`;
   return { key, body, browsing: blank, most: blank ? PAGE : order ? RERANKED : WINDOW };
 }
