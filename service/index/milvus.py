@@ -208,6 +208,11 @@ class Milvus:
         with self._errors():
             self._client.load_collection(_collection(version), timeout=_LONG)
 
+    def release(self, version: str) -> None:
+        """Let a collection be out of memory."""
+        with self._errors():
+            self._client.release_collection(_collection(version), timeout=_TIMEOUT)
+
     def reload(self, version: str) -> None:
         """Load a collection again that is not in memory any more."""
         with self._errors():

@@ -13,6 +13,7 @@ import fcntl
 import json
 import logging
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,8 @@ from service.index.versions import IndexStore
 
 NAMES: Final = "names.json"
 
+_GRACE: Final = 2.0  # seconds, some polls of SCENERANK_INDEX_POLL_INTERVAL
+
 _log = logging.getLogger(__name__)
 
 
@@ -51,6 +54,7 @@ class MilvusStore:
         self.milvus = milvus
         self.root = root
         self._files, self._kept = IndexStore(root, kept), kept
+        self._left: str | None = None  # the version that was in use before this process switched
 
     def current(self) -> str | None:
         """The version that the alias names; None if there is none yet."""
@@ -131,6 +135,7 @@ class MilvusStore:
         """Put a complete version among the others and make it the one in use."""
         self._files.add(staged)
         self.milvus.complete(staged.name)
+        self._left = self.milvus.in_use()
         self.milvus.use(staged.name)
 
     def use(self, version: str) -> None:
@@ -139,13 +144,19 @@ class MilvusStore:
         self.milvus.use(version)
 
     def prune(self) -> None:
-        """Remove all but the newest versions and the one in use.
+        """Remove all but the newest versions and the one in use, which alone stays in the memory of Milvus.
 
-        A process that still answers from one of those removed fails until it has seen the switch, which was before.
+        Processes that still answer from the version before get some time to see the switch.
         """
         current = self.current()
-        for name in self.names()[self._kept :]:
-            if name != current:
+        if self._left not in (None, current):
+            time.sleep(_GRACE)
+        for place, name in enumerate(self.names()):
+            if name == current:
+                continue
+            if place < self._kept:
+                self.milvus.release(name)
+            else:
                 self.milvus.drop(name)
                 shutil.rmtree(self.directory(name), ignore_errors=True)
 

@@ -19,7 +19,7 @@ from service.database import open_database
 from service.engine import Engine
 from service.errors import NotFoundError, ReindexError, RollbackError
 from service.filters import Condition, Filter, resolve
-from service.index import backend
+from service.index import backend, milvus_store
 from service.index.ranking import ExactScores, Vectors
 from service.index.state import PageQuery, State, Store
 from service.jobs import Jobs
@@ -77,7 +77,8 @@ class Place:
 
 
 @pytest.fixture(params=["files", "milvus"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setattr(milvus_store, "_GRACE", 0.0)
     index_url = None
     if request.param == "milvus":
         if importlib.util.find_spec("milvus_lite") is None:

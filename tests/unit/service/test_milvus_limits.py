@@ -16,10 +16,12 @@ from model.errors import ConfigError
 from service.catalogue import Catalogue, StoredImage, stored_image
 from service.database import open_database
 from service.engine import Engine
-from service.index import backend, milvus_rows, milvus_state
+from service.errors import IndexVersionError
+from service.index import backend, milvus_rows, milvus_state, milvus_store
 from service.index.approximate import FLAT, IndexKind, parse_index_kind
 from service.index.milvus import Milvus
 from service.index.milvus_rows import image_of_row, row_of_image
+from service.index.milvus_store import MilvusStore
 from service.index.ranking import Vectors
 from service.index.state import PageQuery, State
 from service.settings import Settings
@@ -39,7 +41,9 @@ class Place:
         self._database = open_database(f"sqlite:///{directory}/catalogue.db")
         self.catalogue = Catalogue(self._database)
         url = SecretStr(str(directory / "vectors.db"))
-        self.store = backend.open_store(Settings(data_dir=directory, index_url=url))
+        store = backend.open_store(Settings(data_dir=directory, index_url=url))
+        assert isinstance(store, MilvusStore)
+        self.store = store
 
     def state(self, records: Sequence[ImageRecord], kind: IndexKind = FLAT) -> State:
         """These images, indexed."""
@@ -58,9 +62,10 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     if importlib.util.find_spec("milvus_lite") is None:
         skip_or_fail("milvus", "milvus-lite is not installed")
+    monkeypatch.setattr(milvus_store, "_GRACE", 0.0)
     place = Place(tmp_path)
     yield place
     place.close()
@@ -148,6 +153,34 @@ def test_a_record_of_any_length_comes_back_as_it_was(tmp_path: Path) -> None:
         assert image_of_row(row) == stored
     huge = replace(stored, graph="x" * 5_000_000)
     assert row_of_image(huge, [0.0], RECORDS[0].graph, resolver) is None  # type: ignore[arg-type]
+
+
+def test_a_build_removes_what_one_before_left_behind_and_nothing_else(place: Place) -> None:
+    milvus = place.store.milvus
+    left, later = (f"{year}0101T000000000000Z-00000000" for year in (2020, 2999))
+    for version in (left, later):
+        milvus.create(version, dimension=16, index={"index_type": "FLAT", "params": {}}, digest="", revision=0)
+    first = place.state(RECORDS).version.manifest.version
+    second = place.state(RECORDS).version.manifest.version
+    assert set(milvus.states()) == {later, first, second}
+    assert place.store.names() == [second, first]
+
+
+def test_a_collection_of_another_model_or_without_its_files_is_refused(place: Place) -> None:
+    version = place.state(RECORDS).version.manifest.version
+    milvus = place.store.milvus
+    state = milvus.state(version)
+    assert state is not None
+    milvus._mark(version, replace(state, digest="another"))
+    with pytest.raises(IndexVersionError, match="another model"):
+        place.store.open(version)
+    milvus._mark(version, replace(state, complete=False))
+    with pytest.raises(IndexVersionError, match="no complete collection"):
+        place.store.open(version)
+    milvus._mark(version, state)
+    (place.store.directory(version) / "names.json").write_text("{}")
+    with pytest.raises(IndexVersionError, match="checksum"):
+        place.store.open(version)
 
 
 @pytest.mark.parametrize("package", ["pymilvus", "milvus_lite.server_manager"])
