@@ -3,7 +3,7 @@ BIN := .venv/bin
 # Where pip finds a CPU build of PyTorch, for instance: make setup PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_FLAGS ?=
 
-.PHONY: help setup page types demo reproduce test check fix bench lock
+.PHONY: help setup page types screenshots demo reproduce test check fix bench lock
 
 # The page in the browser is built with Node, 20.19 or newer. All else works without.
 WEB := service/web
@@ -40,6 +40,9 @@ $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
 types: .venv/.installed $(WEB)/node_modules/.package-lock.json ## Write the page's types anew from the service's OpenAPI document
 	env -i PATH="$$PATH" $(BIN)/scenerank openapi --out $(WEB)/openapi.json
 	npm --prefix $(WEB) run --silent types
+
+screenshots: setup ## Take the screenshots of the documents anew; look at them before they are committed
+	$(BIN)/python -m tests.e2e.screenshots
 
 demo: setup ## Build the demo world, train, index, serve it, and ask a first question (Ctrl-C ends it)
 	$(BIN)/scenerank demo

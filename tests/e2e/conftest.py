@@ -23,7 +23,7 @@ WEB: Final = Path(__file__).parents[2] / "service" / "web"
 IMAGES: Final = 300
 
 # Without these it asks its maker for updates and more.
-_CHROMIUM: Final = [
+CHROMIUM: Final = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
@@ -73,7 +73,7 @@ def browser(built_page: None) -> Iterator[Browser]:
     if program is None:
         skip_or_fail("browser", "Chromium is not installed")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=_CHROMIUM)
+        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM)
         yield browser
         browser.close()
 
@@ -88,7 +88,11 @@ def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open
     contexts, complaints = [], []
 
     def open_(
-        path: str = "/", *, of: Service | None = None, of_catalogue: tuple[str, ...] = (), **options: Any  # noqa: ANN401 (Playwright's)
+        path: str = "/",
+        *,
+        of: Service | None = None,
+        of_catalogue: tuple[str, ...] = (),
+        **options: Any,  # noqa: ANN401 (Playwright's)
     ) -> Page:
         base = str((of or request.getfixturevalue("service")).client.base_url).rstrip("/")
         settings = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
