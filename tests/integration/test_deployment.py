@@ -193,3 +193,37 @@ def test_alerts_and_dashboard_ask_only_for_figures_that_there_are(service: Servi
         asked = set(re.findall(r"\bscenerank_\w+", (ROOT / "docker" / "monitoring" / name).read_text()))
         assert asked
         assert asked - there == set()
+
+
+def first_start(place: Place, **environment: str) -> str:
+    path = f"{Path(sys.executable).parent}:{place.environment['PATH']}"
+    done = subprocess.run(
+        [sys.executable, ROOT / "docker" / "first_start.py"],
+        env=place.environment | {"PATH": path, "PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=4 * PATIENCE,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_the_first_start_makes_what_is_missing_and_leaves_what_is_there(empty_place: Place, tmp_path: Path) -> None:
+    assert "empty" in first_start(empty_place)
+    assert empty_place.store.current() is None
+    empty_place.fill(20)
+    checkpoint = str(empty_place.checkpoint("first"))
+    # What is there already is not mixed with a demo world.
+    first_start(empty_place, SCENERANK_CHECKPOINT=checkpoint, SCENERANK_DEMO="1", SCENERANK_PICTURES_DIR=str(tmp_path))
+    version = empty_place.store.current()
+    assert version is not None
+    assert empty_place.store.open(version).manifest.count == 20
+    assert "already" in first_start(empty_place)
+    assert empty_place.store.current() == version
+
+
+def test_a_damaged_index_does_not_keep_the_service_from_starting(empty_place: Place) -> None:
+    empty_place.fill(5)
+    empty_place.build(empty_place.checkpoint("first"))
+    empty_place.store.current_file.write_text("nonsense")
+    assert "index build" in first_start(empty_place)
