@@ -15,7 +15,9 @@ from service.errors import CatalogueError
 from service.schema import ensure_schema
 
 _BUSY_TIMEOUT: Final = 30.0  # seconds that a writer waits for another one (SQLite)
-_CONNECT_TIMEOUT: Final = 5  # seconds until a server that does not answer counts as gone (PostgreSQL)
+# When a PostgreSQL server that is silent counts as gone: to whom connects, on the net, and while it is asked.
+_GONE: Final = {"connect_timeout": "5", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3",
+                "tcp_user_timeout": "30000"}  # fmt: skip
 _CONNECTIONS: Final = 45  # at most: a few more than the threads that answer requests
 
 
@@ -72,8 +74,7 @@ def _parse(url: URL | str) -> URL:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        if "connect_timeout" not in url.query:
-            url = url.update_query_dict({"connect_timeout": str(_CONNECT_TIMEOUT)})
+        url = url.update_query_dict({name: value for name, value in _GONE.items() if name not in url.query})
         return create_engine(url, pool_pre_ping=True, max_overflow=_CONNECTIONS)
     if url.database in (None, "", ":memory:"):
         raise CatalogueError("SCENERANK_DATABASE_URL must name a file: indexing is another process, which reads it too")
