@@ -99,7 +99,11 @@ class ApproximateIndex:
     probes: int
 
     def near(self, query: NDArray[np.float32]) -> NDArray[np.int64]:
-        """The rows, rising, of the `probes` lists whose centroids have the highest inner product with a query."""
+        """The rows, rising, of the `probes` lists whose centroids have the highest inner product with a query.
+
+        Raises:
+            IndexVersionError: the file of rows, which is mapped, was altered, and names rows that there are not.
+        """
         # One query at a time: which lists they are must not depend on what is searched beside it.
         products = np.empty(len(self.centroids), np.float32)
         pointers = [faiss.swig_ptr(array) for array in (products, query, self.centroids)]
@@ -107,6 +111,8 @@ class ApproximateIndex:
         lists = np.argsort(-products, kind="stable")[: self.probes]
         rows = np.concatenate([self.rows[self.starts[number] : self.starts[number + 1]] for number in lists])
         rows.sort()
+        if len(rows) and not (rows[0] >= 0 and rows[-1] < len(self.rows)):  # they become addresses
+            raise IndexVersionError("the lists of the index in use were altered; build a new index version")
         return rows
 
 

@@ -143,6 +143,13 @@ def test_a_small_catalogue_gets_fewer_lists(vectors: Array, count: int) -> None:
     assert hits.rows.tolist() == [0]
 
 
+@pytest.mark.parametrize("shift", [10**12, -1, 1])
+def test_rows_that_there_are_not_are_never_looked_at(vectors: Array, approximate: ApproximateIndex, shift: int) -> None:
+    altered = replace(approximate, rows=approximate.rows + shift, probes=len(approximate.centroids))
+    with pytest.raises(IndexVersionError, match="were altered"):
+        VectorIndex(vectors, altered).search([Lookup(query=vectors[0], wanted=3)])
+
+
 def test_saved_and_opened_it_is_the_same(vectors: Array, approximate: ApproximateIndex, tmp_path: Path) -> None:
     save_approximate(tmp_path / "lists", approximate)
     opened = load_approximate(tmp_path / "lists", count=len(vectors), dimension=vectors.shape[1])
