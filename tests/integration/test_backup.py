@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,7 @@ from service.index.versions import IndexStore
 from service.jobs import Jobs
 from service.restore import restore_backup
 from tests.factories import make_records
-from tests.integration.conftest import ADMIN, RECORDS, NewDatabase, Place, Service, serving, until
+from tests.integration.conftest import ADMIN, PATIENCE, RECORDS, NewDatabase, Place, Service, serving, until
 
 QUERIES: list[dict[str, Any]] = [
     {"text": "man riding horse", "limit": 20},
@@ -264,12 +266,23 @@ def test_nothing_is_restored_beside_a_reindex(backup: Path, empty_place: Place) 
     engine.dispose()
 
 
-def test_a_catalogue_without_an_index(new_database: NewDatabase, tmp_path: Path) -> None:
+def test_a_catalogue_without_an_index_goes_through_pipes(new_database: NewDatabase, tmp_path: Path) -> None:
     here = Place(database_url=new_database(), data_dir=tmp_path / "here")
     there = Place(database_url=new_database(), data_dir=tmp_path / "there")
     here.fill(20)
-    done = here.run("backup", "--out", str(tmp_path / "backup.tar"))
-    assert "no index" in done.stderr
-    done = there.run("restore", str(tmp_path / "backup.tar"))
-    assert "index build" in done.stdout
+    scenerank = [sys.executable, "-m", "scenerank"]
+    backup = subprocess.run(
+        [*scenerank, "backup", "--out", "-"],
+        env=here.environment,
+        capture_output=True,
+        timeout=4 * PATIENCE,
+        check=True,
+    )
+    assert b"20 images" in backup.stderr
+    assert b"no index" in backup.stderr
+    command, environment = [*scenerank, "restore", "-"], there.environment
+    done = subprocess.run(
+        command, env=environment, input=backup.stdout, capture_output=True, timeout=4 * PATIENCE, check=True
+    )
+    assert b"index build" in done.stdout
     assert state_of(there) == state_of(here)
