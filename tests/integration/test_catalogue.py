@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, event, update
 
 from model.collection import ImageRecord
 from model.errors import DataError
@@ -295,6 +295,17 @@ def test_changes_tell_all_that_has_changed_since_and_each_write_has_the_next_rev
     assert list(catalogue.changes(start + 4)) == []
     with pytest.raises(ForgottenError, match=f"revision {start + 4} "):
         list(catalogue.changes(start + 3))
+
+
+def test_images_are_counted_again_only_after_a_change(catalogue: Catalogue) -> None:
+    other = Catalogue(catalogue._engine)
+    asked: list[str] = []
+    event.listen(catalogue._engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    for change, count in ((lambda: None, 0), (lambda: other.upsert(RECORDS[:3]), 3), (lambda: other.delete("x"), 3),
+                          (lambda: other.delete("image-0001"), 2)):  # fmt: skip
+        change()
+        assert [catalogue.count(), catalogue.count()] == [count, count]
+    assert sum("count(" in statement for statement in asked) == 3
 
 
 def test_an_image_that_is_removed_between_two_chunks_is_not_missed(
