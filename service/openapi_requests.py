@@ -187,6 +187,6 @@ def _with_form() -> list[Schema]:
 def _exactly_one(*names: str) -> list[Schema]:
     """For each of some fields: it is there, and not null, and the others are null or absent."""
     return [
-        {"required": [name], "properties": {name: {"not": _NULL}, **dict.fromkeys({*names} - {name}, _NULL)}}
+        {"required": [name], "properties": {other: {"not": _NULL} if other == name else _NULL for other in names}}
         for name in names
     ]

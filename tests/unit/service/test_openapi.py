@@ -1,5 +1,8 @@
 """The OpenAPI document is complete, and its examples are what it says."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import jsonschema_rs
@@ -60,3 +63,18 @@ def test_what_does_not_fit_is_noticed() -> None:
     schema = {"$ref": "#/components/schemas/SearchRequest"}
     assert errors_of(schema, {"text": "man", "limit": 0})
     assert not errors_of(schema, {"text": "man", "limit": 1})
+
+
+def test_every_process_writes_the_same_document() -> None:
+    program = (
+        "import json; from service.app import create_app; from service.settings import Settings\n"
+        "print(json.dumps(create_app(Settings()).openapi()))"
+    )
+    written = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(written) == 1

@@ -391,16 +391,16 @@ export interface components {
             triple?: (string | null)[] | null;
         } & ({
             object: unknown;
-            triple?: null;
             attribute?: null;
+            triple?: null;
         } | {
+            object?: null;
             attribute: unknown;
             triple?: null;
-            object?: null;
         } | {
-            triple: unknown;
-            attribute?: null;
             object?: null;
+            attribute?: null;
+            triple: unknown;
         });
         /**
          * Health
@@ -1045,14 +1045,14 @@ export interface components {
             /** @constant */
             format: "gqa";
         }) | {
-            image_id: unknown;
             graph?: null;
+            image_id: unknown;
             text?: null;
             format?: null;
         } | {
-            text: unknown;
             graph?: null;
             image_id?: null;
+            text: unknown;
             format?: null;
         });
         /**
