@@ -103,11 +103,14 @@ def serve(
     from service import logs
     from service.app import create_app
     from service.database import open_database
+    from service.index.backend import close_store, open_store
     from service.server import run_server
 
     settings = _settings()
     logs.configure(settings.log_format)
-    open_database(settings.database).dispose()  # what is wrong with it is better said here than from within the server
+    # What is wrong with these is better said here than from within the server.
+    open_database(settings.database).dispose()
+    close_store(open_store(settings))
     if not settings.admin_keys:
         typer.echo("SCENERANK_ADMIN_KEYS is not set: admin calls (POST /reindex) are refused.", err=True)
     typer.echo(f"SceneRank at http://{host}:{port}, its interface at http://{host}:{port}/docs", err=True)

@@ -8,22 +8,15 @@
 What belongs to a collection is kept in Milvus beside it, so that a backup of Milvus has both from about one moment.
 """
 
-import logging
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
+from typing import Any, Final
 
-from model.errors import ConfigError
-from service.errors import VectorStoreError
+from service.index.milvus_connection import TIMEOUT, connect, told_errors
 from service.index.ranking import Vectors
-
-if TYPE_CHECKING:
-    from pymilvus import MilvusClient
 
 ALIAS: Final = "scenerank"
 MOST_HITS: Final = 16384
@@ -39,12 +32,9 @@ _PREFIX: Final = "scenerank_"
 _ID_BYTES: Final = 800  # of the 200 characters that an id may have
 _PART_BYTES: Final = 65_535  # of a text in Milvus
 _PARTS: Final = 256
-_TIMEOUT: Final = 10.0  # seconds, of a search and the like
 _LONG: Final = 600.0  # seconds, of what goes through a whole collection
 _AT_ONCE: Final = 8  # searches under way at once
 _FETCHED: Final = 1000  # rows fetched together
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,32 +65,11 @@ class Milvus:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            import pymilvus  # noqa: PLC0415 (an extra that most do not need)
-            from pymilvus.client.types import LoadState  # noqa: PLC0415
-        except ImportError as error:
-            raise ConfigError(
-                f"SCENERANK_INDEX_URL needs the Python package {error.name}; install scenerank[milvus], or unset it"
-            ) from None
-        # It logs each error with its traceback; here they become errors of this program.
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-        self._types = pymilvus.DataType
-        self._error = pymilvus.MilvusException
-        self._loaded = LoadState.Loaded
-        self.address = _open_lite(url) if url.endswith(".db") else url
+        connection = connect(url)
+        self.address = connection.address
         """Where other processes reach the same data."""
-        parts = urlsplit(self.address)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError("SCENERANK_INDEX_URL: write http://HOST:19530, or a path that ends in .db")
-        with self._errors():
-            self._client: MilvusClient = pymilvus.MilvusClient(
-                f"{parts.scheme}://{parts.hostname}:{parts.port or 19530}",
-                user=unquote(parts.username or ""),
-                password=unquote(parts.password or ""),
-                db_name=parts.path.strip("/"),
-                timeout=_TIMEOUT,
-            )
-        self._is_lite = self._client.get_server_version().startswith("milvus_lite")
+        self._client, self._types, self._is_lite = connection.client, connection.types, connection.is_lite
+        self._error, self._loaded = connection.error, connection.loaded
         self.pool = ThreadPoolExecutor(_AT_ONCE, "milvus")
         self._lock = threading.Lock()
         self._ready = False
@@ -121,7 +90,7 @@ class Milvus:
             revision: of the catalogue that it is made from.
         """
         types = self._types
-        with self._errors():
+        with told_errors():
             self._mark(version, CollectionState(digest=digest, complete=False, revision=revision))
             schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("id", types.VARCHAR, is_primary=True, max_length=_ID_BYTES)
@@ -145,7 +114,7 @@ class Milvus:
         """Say that all images are in."""
         state = self.state(version)
         assert state is not None
-        with self._errors():
+        with told_errors():
             self._mark(version, CollectionState(digest=state.digest, complete=True, revision=state.revision))
 
     def state(self, version: str) -> CollectionState | None:
@@ -154,10 +123,10 @@ class Milvus:
 
     def states(self) -> dict[str, CollectionState]:
         """All versions that there are or that were being made."""
-        with self._errors():
+        with told_errors():
             self._prepare()
             rows = self._client.query(
-                _VERSIONS, filter='id != ""', output_fields=["id", "digest", "complete", "revision"], timeout=_TIMEOUT
+                _VERSIONS, filter='id != ""', output_fields=["id", "digest", "complete", "revision"], timeout=TIMEOUT
             )
         return {
             str(row["id"]): CollectionState(
@@ -170,20 +139,20 @@ class Milvus:
         """Say that all changes up to a revision are in."""
         state = self.state(version)
         assert state is not None
-        with self._errors():
+        with told_errors():
             self._mark(version, CollectionState(digest=state.digest, complete=state.complete, revision=revision))
 
     def drop(self, version: str) -> None:
         """Remove a version's collection."""
-        with self._errors():
+        with told_errors():
             self._client.drop_collection(_collection(version), timeout=_LONG)
-            self._client.delete(_VERSIONS, ids=[version], timeout=_TIMEOUT)
+            self._client.delete(_VERSIONS, ids=[version], timeout=TIMEOUT)
 
     def in_use(self) -> str | None:
         """The version that the alias names."""
-        with self._errors():
+        with told_errors():
             try:
-                found = self._client.describe_alias(ALIAS, timeout=_TIMEOUT)
+                found = self._client.describe_alias(ALIAS, timeout=TIMEOUT)
             except self._error as error:
                 # Its code differs between releases.
                 if "alias" in str(error).lower() and re.search("not (found|exist)", str(error)):
@@ -194,49 +163,49 @@ class Milvus:
     def use(self, version: str) -> None:
         """Have the alias name another version; one call, which Milvus does whole or not at all."""
         before = self.in_use()
-        with self._errors():
+        with told_errors():
             switch = self._client.create_alias if before is None else self._client.alter_alias
-            switch(_collection(version), ALIAS, timeout=_TIMEOUT)
+            switch(_collection(version), ALIAS, timeout=TIMEOUT)
 
     def flush(self, version: str) -> None:
         """Have what was written in its final form; a cluster allows that but seldom."""
-        with self._errors():
+        with told_errors():
             self._client.flush(_collection(version), timeout=_LONG)
 
     def load(self, version: str) -> None:
         """Have a collection ready to be searched."""
-        with self._errors():
+        with told_errors():
             self._client.load_collection(_collection(version), timeout=_LONG)
 
     def release(self, version: str) -> None:
         """Let a collection be out of memory."""
-        with self._errors():
-            self._client.release_collection(_collection(version), timeout=_TIMEOUT)
+        with told_errors():
+            self._client.release_collection(_collection(version), timeout=TIMEOUT)
 
     def reload(self, version: str) -> None:
         """Load a collection again that is not in memory any more."""
-        with self._errors():
-            if self._client.get_load_state(_collection(version), timeout=_TIMEOUT)["state"] != self._loaded:
+        with told_errors():
+            if self._client.get_load_state(_collection(version), timeout=TIMEOUT)["state"] != self._loaded:
                 self._client.load_collection(_collection(version), timeout=_LONG)
                 self._ready = False  # then that of the versions is not either
 
     def write(self, version: str, rows: list[dict[str, Any]]) -> None:
         """Insert or replace rows."""
-        with self._errors():
+        with told_errors():
             self._client.upsert(_collection(version), rows, timeout=_LONG)
 
     def delete(self, version: str, image_ids: Sequence[str]) -> None:
         """Remove rows; those that are not there do no harm."""
-        with self._errors():
+        with told_errors():
             for start in range(0, len(image_ids), _FETCHED):
                 among = _among(image_ids[start : start + _FETCHED])
-                self._client.delete(_collection(version), filter=among, timeout=_TIMEOUT)
+                self._client.delete(_collection(version), filter=among, timeout=TIMEOUT)
 
     def search(
         self, version: str, vector: Vectors, *, limit: int, expression: str = "", params: dict[str, Any] | None = None
     ) -> tuple[list[str], list[float]]:
         """Ids and scores of the best rows, in single precision."""
-        with self._errors():
+        with told_errors():
             (hits,) = self._client.search(
                 _collection(version),
                 [vector],
@@ -245,35 +214,35 @@ class Milvus:
                 limit=limit,
                 output_fields=["id"],
                 search_params={"metric_type": "IP", "params": params or {}},
-                timeout=_TIMEOUT,
+                timeout=TIMEOUT,
             )
             return [str(hit["id"]) for hit in hits], [float(hit["distance"]) for hit in hits]
 
     def fetch(self, version: str, image_ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Rows by id; those that are not there are left out."""
         found: dict[str, dict[str, Any]] = {}
-        with self._errors():
+        with told_errors():
             for start in range(0, len(image_ids), _FETCHED):
                 among = _among(image_ids[start : start + _FETCHED])
                 rows = self._client.query(
-                    _collection(version), filter=among, output_fields=["id", *fields], timeout=_TIMEOUT
+                    _collection(version), filter=among, output_fields=["id", *fields], timeout=TIMEOUT
                 )
                 found |= {str(row["id"]): dict(row) for row in rows}
         return found
 
     def count(self, version: str, expression: str = "") -> int:
         """How many rows there are, or meet an expression."""
-        with self._errors():
+        with told_errors():
             rows = self._client.query(
-                _collection(version), filter=expression, output_fields=["count(*)"], timeout=_TIMEOUT
+                _collection(version), filter=expression, output_fields=["count(*)"], timeout=TIMEOUT
             )
             return int(rows[0]["count(*)"])
 
     def any(self, version: str, expression: str) -> bool:
         """Whether any row meets an expression."""
-        with self._errors():
+        with told_errors():
             rows = self._client.query(
-                _collection(version), filter=expression, output_fields=["id"], limit=1, timeout=_TIMEOUT
+                _collection(version), filter=expression, output_fields=["id"], limit=1, timeout=TIMEOUT
             )
             return len(rows) > 0
 
@@ -283,7 +252,7 @@ class Milvus:
             "id": version, "digest": state.digest, "complete": state.complete, "revision": state.revision,
             "vector": [1.0, 0.0],
         }  # fmt: skip
-        self._client.upsert(_VERSIONS, [row], timeout=_TIMEOUT)
+        self._client.upsert(_VERSIONS, [row], timeout=TIMEOUT)
 
     def _prepare(self) -> None:
         """Make the collection of versions, if there is none."""
@@ -291,7 +260,7 @@ class Milvus:
             if self._ready:
                 return
             types = self._types
-            if not self._client.has_collection(_VERSIONS, timeout=_TIMEOUT):
+            if not self._client.has_collection(_VERSIONS, timeout=TIMEOUT):
                 schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
                 schema.add_field("id", types.VARCHAR, is_primary=True, max_length=64)
                 schema.add_field("digest", types.VARCHAR, max_length=128)
@@ -301,49 +270,10 @@ class Milvus:
                 indexes = self._client.prepare_index_params()
                 indexes.add_index("vector", index_type="FLAT", metric_type="IP")
                 self._client.create_collection(
-                    _VERSIONS, schema=schema, index_params=indexes, consistency_level="Strong", timeout=_TIMEOUT
+                    _VERSIONS, schema=schema, index_params=indexes, consistency_level="Strong", timeout=TIMEOUT
                 )
-            self._client.load_collection(_VERSIONS, timeout=_TIMEOUT)
+            self._client.load_collection(_VERSIONS, timeout=TIMEOUT)
             self._ready = True
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Errors of Milvus as those of this program."""
-        import grpc  # noqa: PLC0415 (comes with pymilvus)
-
-        try:
-            yield
-        except (self._error, grpc.RpcError) as error:
-            raise VectorStoreError(
-                f"Milvus does not do its part ({_reason(error)}); see SCENERANK_INDEX_URL"
-            ) from error
-
-
-def _open_lite(path: str) -> str:
-    """Have this process serve a file to itself, and to those that it tells the address."""
-    try:
-        from milvus_lite.server_manager import server_manager_instance  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigError(
-            f"SCENERANK_INDEX_URL names a file, which needs the Python package {error.name}; install scenerank[milvus]"
-        ) from None
-    # It logs with a traceback what it answers as an error, and what pymilvus asks that it does not know.
-    for name in ("milvus_lite", "grpc._server"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    address = server_manager_instance.start_and_get_uri(path)
-    if address is None:
-        raise VectorStoreError(
-            f"{path} cannot be opened, perhaps because another process has it; with several processes start "
-            "`milvus-lite server --data-dir DIRECTORY --host 127.0.0.1` and set SCENERANK_INDEX_URL to its address"
-        )
-    return str(address)
-
-
-def _reason(error: Exception) -> str:
-    """What an error of pymilvus or of gRPC says, in one line."""
-    details = getattr(error, "details", None)
-    text = details() if callable(details) else getattr(error, "message", "") or error
-    return str(text).partition("\n")[0][:300]
 
 
 def _among(image_ids: Sequence[str]) -> str:
