@@ -29,7 +29,7 @@ export function AddObject({ query, edit, onSelect }: Props) {
         label="Object name"
         kind="object"
         value={text}
-        placeholder="Add an object: dog, couch, …"
+        placeholder="Add: dog, couch, …"
         onEnter={add}
         onText={setText}
         adding

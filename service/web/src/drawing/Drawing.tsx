@@ -135,7 +135,7 @@ export function Drawing({ query, warnings, selected, onSelect, onEdit, edit }: P
         zoomOnDoubleClick={false}
         zoomOnScroll={false}
         preventScrolling={false}
-        minZoom={0.2}
+        minZoom={0.1}
         maxZoom={1.5}
         fitView
         fitViewOptions={{ padding: 0.2, maxZoom: 1.1 }}

@@ -2,7 +2,7 @@
 import type { NativeGraph, Query, QueryObject } from "./model";
 
 export const ACROSS = 220;
-export const DOWN = 120;
+export const DOWN = 108;
 
 /** Rows of ids: an object stands below those that point at it; cycles are cut where they are met first. */
 function ranks(graph: NativeGraph): string[][] {
