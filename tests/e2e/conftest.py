@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.conftest import skip_or_fail
-from tests.integration.conftest import Place, Service, serving
+from tests.integration.conftest import PATIENCE, Place, Service, serving
 from tests.integration.test_service_load import with_settings
 
 WEB: Final = Path(__file__).parents[2] / "service" / "web"
@@ -30,7 +30,7 @@ CHROMIUM: Final = [
 
 OpenPage = Callable[..., Page]
 
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 @pytest.fixture(scope="session")
