@@ -220,7 +220,7 @@ def _show(answer: dict[str, Any], base: str, key: str, console: Console) -> None
     console.print(
         f"curl -s {base}/search -H 'Content-Type: application/json' -d '{body}'\n", style="cyan", soft_wrap=True
     )
-    console.print(f"Open       {base}", highlight=False)
+    console.print(f"Page       {base}   (draw a scene, see the images)", highlight=False, soft_wrap=True)
     console.print(
         f"Admin key  {key}   (X-API-Key, for POST /reindex; new at each start)", highlight=False, soft_wrap=True
     )

@@ -21,6 +21,15 @@ const page = `<!doctype html>
 `;
 const start = 'SwaggerUIBundle({ url: "/openapi.json", dom_id: "#docs", deepLinking: true, validatorUrl: null });\n';
 
+const FILES = [
+  "swagger-ui-bundle.js",
+  "swagger-ui-bundle.js.LICENSE.txt",
+  "swagger-ui.css",
+  "favicon-32x32.png",
+  "LICENSE",
+  "NOTICE",
+];
+
 /** Puts docs/ beside the page. */
 export function docs(): Plugin {
   const require = createRequire(import.meta.url);
@@ -30,7 +39,7 @@ export function docs(): Plugin {
     generateBundle() {
       const emit = (name: string, source: string | Uint8Array) =>
         this.emitFile({ type: "asset", fileName: `docs/${name}`, source });
-      for (const name of ["swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"]) {
+      for (const name of FILES) {
         emit(name, readFileSync(require.resolve(`swagger-ui-dist/${name}`)));
       }
       emit("index.html", page);
