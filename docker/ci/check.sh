@@ -55,7 +55,9 @@ say "no search failed"
 # What is not for everybody.
 [ "$(curl -s -o /dev/null -w '%{http_code}' "$url/metrics")" = 404 ] || fail "/metrics is to be had from outside"
 [ "$(curl -s -o /dev/null -w '%{http_code}' -X POST "$url/reindex")" = 401 ] || fail "a reindex without a key was not refused"
-get "$url/" | grep -qi '<!doctype html' || fail "there is no page"
+asset=$(get "$url/" | grep -o '/static/assets/[^"]*\.js' | head -1)
+[ -n "$asset" ] && get "$url$asset" -o /dev/null || fail "there is no page"
+get "$url/images/1/picture" -o /dev/null || fail "the demo world has no pictures"
 api=$(docker compose ps -q api | head -1)
 docker exec "$api" sh -c '[ "$(id -u)" != 0 ] && ! touch /opt/x 2>/dev/null && ! touch /data/x 2>/dev/null' || fail "the container may write"
 ! docker exec "$api" sh -c 'command -v gcc || command -v npm' || fail "there are build tools in the image"
@@ -78,4 +80,17 @@ sleep 1
 [ "$(same)" = "$(field results < "$dir/after")" ] || fail "a restored stack does not find the same"
 [ "$(found)" = smoke/1 ] || fail "a restored stack does not find the image that was put"
 say "backup of $(du -m "$dir/backup.tar" | cut -f1) MB, restored into empty volumes: the same answers"
+
+# An encoder is trained, and a reindex takes it by its name.
+docker build -q --network host -f docker/Dockerfile --target training -t scenerank-training:latest \
+  --build-arg PYTHON_IMAGE --build-arg NODE_IMAGE --build-arg PIP_FLAGS . > /dev/null
+train() { SCENERANK_DATASETS=$dir docker compose run --rm -T training "$@" > "$dir/train.log" 2>&1 || fail "$(tail -5 "$dir/train.log")"; }
+in=/data/checkpoints
+train demo-world --out $in/world --images 300
+train prepare --visual-genome $in/world --captions $in/world/captions.json --word-vectors $in/world/word_vectors.txt --min-count 5 --out $in/dataset
+train train $in/dataset --out $in/mine
+job=$(admin -X POST "$url/reindex" -d '{"checkpoint": "mine"}' | field id)
+for _ in $(seq 600); do state=$(admin "$url/jobs/$job" | field state); case $state in enqueued|running) sleep 0.2;; *) break;; esac; done
+[ "$state" = succeeded ] || fail "the reindex with a trained encoder ended as $state: $(admin "$url/jobs/$job")"
+say "trained, and reindexed with what was trained"
 docker image ls --format '{{.Repository}}:{{.Tag}} {{.Size}}' | grep scenerank
