@@ -82,7 +82,7 @@ sleep 1
 say "backup of $(du -m "$dir/backup.tar" | cut -f1) MB, restored into empty volumes: the same answers"
 
 # An encoder is trained, and a reindex takes it by its name.
-docker build -q --network host -f docker/Dockerfile --target training -t scenerank-training:latest \
+DOCKER_BUILDKIT=1 docker build -q --network host -f docker/Dockerfile --target training -t scenerank-training:latest \
   --build-arg PYTHON_IMAGE --build-arg NODE_IMAGE --build-arg PIP_FLAGS . > /dev/null
 train() { SCENERANK_DATASETS=$dir docker compose run --rm -T training "$@" > "$dir/train.log" 2>&1 || fail "$(tail -5 "$dir/train.log")"; }
 in=/data/checkpoints
