@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from model.checkpoint import find_checkpoint, load_checkpoint
 from model.errors import ConfigError, DataError
-from service.bulk_part import SUFFIXES, PartReport, encode_part
+from service.bulk_part import SUFFIXES, UNFINISHED, PartReport, encode_part, part_of
 
 _RETRIES: Final = 3  # of a part whose machine is lost
 _WAITING: Final = 4  # parts handed to the cluster for each of its processors
@@ -97,6 +97,9 @@ def bulk_encode(
                 reason = str(error).strip().splitlines()[-1]
                 reports[source] = PartReport(source=str(source), error=f"{source}: its task failed: {reason}")
             progress(reports[source], len(reports), len(sources))
+        for source in sources:  # what workers that died were writing
+            for left in out.glob(f"{part_of(source, out).name}.*{UNFINISHED}"):
+                left.unlink(missing_ok=True)
         return [reports[source] for source in sources]
     finally:
         ray.shutdown()

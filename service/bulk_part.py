@@ -34,6 +34,7 @@ from service.index.name_counts import NameCounts
 from service.index.vector_index import use_one_thread
 
 SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".parquet")
+UNFINISHED: Final = ".unfinished"
 
 _FORMAT_VERSION: Final = 1
 _KEY: Final = b"scenerank"
@@ -144,7 +145,7 @@ class _Part:
         schema = pa.schema(
             {"id": pa.string(), "vector": pa.list_(pa.float32(), dimension), "record": pa.list_(pa.string()), **fields}
         )
-        unfinished = target.with_name(f"{target.name}.{time.monotonic_ns()}.unfinished")
+        unfinished = target.with_name(f"{target.name}.{time.monotonic_ns()}{UNFINISHED}")
         try:
             with pq.ParquetWriter(unfinished, schema) as writer:
                 records, tables = self._records(strict=strict), [schema.empty_table()]

@@ -3,9 +3,11 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +31,7 @@ from service.index.state import PageQuery
 from service.settings import Settings
 from tests.conftest import skip_or_fail
 from tests.factories import make_checkpoint, make_records, write_records
+from tests.integration.conftest import until
 
 PARTS, SIZE = 6, 50
 BAD: Final = """{"image_id": "x"
@@ -132,6 +135,46 @@ def test_two_workers_make_what_one_process_makes_and_nothing_twice(cluster: str,
     assert "260 images in 6 parts, of which 4 were there" in again.stdout, again.stderr
     kept = [part for part in parts if part.exists() and part.stat().st_mtime_ns == before[part]]
     assert [part.name[:6] for part in kept] == ["part-0", "part-1", "part-4", "part-5"]
+
+
+def test_a_worker_that_dies_loses_nothing(cluster: str, tmp_path: Path) -> None:
+    sources, out = tmp_path / "graphs", tmp_path / "out"
+    sources.mkdir()
+    make_checkpoint(tmp_path / "checkpoint")
+    records = make_records(1500)
+    for part in range(4):
+        write_records(sources / f"{part}.jsonl", [replace(one, image_id=f"{part}-{one.image_id}") for one in records])
+    arguments = ("--out", str(out), "--checkpoint", str(tmp_path / "checkpoint"), "--address", cluster)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run, tmp_path, "bulk-encode", str(sources), *arguments)
+        until(lambda: any(out.glob("*.unfinished")) and workers(), "a worker writes", every=0.01)
+        os.kill(workers()[0], signal.SIGKILL)
+        ended = running.result()
+
+    assert ended.returncode == 0, ended.stderr
+    assert "6000 images in 4 parts" in ended.stdout
+    assert sorted(part.name[:7] for part in out.iterdir()) == [f"{part}.jsonl" for part in range(4)]
+    assert sum(len(rows_of(part)) for part in out.iterdir()) == 6000
+
+
+def workers() -> list[int]:
+    """Processes of this one's cluster that encode a part."""
+    parents: dict[int, int] = {}
+    encoding: list[int] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            if (process / "cmdline").read_bytes().startswith(b"ray::encode_part"):
+                encoding.append(int(process.name))
+        except OSError:  # it has just ended
+            continue
+
+    def is_ours(process: int) -> bool:
+        while process in parents and process != os.getpid():
+            process = parents[process]
+        return process == os.getpid()
+
+    return [process for process in encoding if is_ours(process)]
 
 
 def test_a_part_is_whole_or_absent_and_says_what_is_wrong(sources: Path, tmp_path: Path) -> None:
