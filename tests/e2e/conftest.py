@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +14,14 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
+from model.checkpoint import PRETRAINED, find_checkpoint
+from model.collection import read_collection
+from service.catalogue import Catalogue
+from service.database import open_database
 from tests.conftest import skip_or_fail
 from tests.integration.conftest import PATIENCE, Place, Service, serving
 from tests.integration.test_service_load import with_settings
+from training.data.demo_world import write_demo_world
 
 WEB: Final = Path(__file__).parents[2] / "service" / "web"
 IMAGES: Final = 300
@@ -42,20 +46,17 @@ def built_page() -> None:
 
 @pytest.fixture(scope="session")
 def world(built_page: None, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A catalogue and an index of an invented world, made by the commands that a user would type."""
+    """A catalogue and an index of an invented world."""
     directory = tmp_path_factory.mktemp("world")
-    pictures = directory / "world" / "pictures"
+    write_demo_world(directory / "world", images=IMAGES)
     place = with_settings(
         Place(database_url=f"sqlite:///{directory}/scenerank.db", data_dir=directory / "data"),
-        PICTURES_DIR=str(pictures),
+        PICTURES_DIR=str(directory / "world" / "pictures"),
     )
-    for arguments in (
-        ["demo-world", "--out", str(directory / "world"), "--images", str(IMAGES)],
-        ["import", str(directory / "world")],
-        ["index", "build", "--checkpoint", "pretrained"],
-    ):
-        command = [sys.executable, "-m", "scenerank", *arguments]
-        subprocess.run(command, env=place.environment, check=True, capture_output=True, timeout=120)
+    database = open_database(place.database_url)
+    Catalogue(database).upsert(read_collection(directory / "world"))
+    database.dispose()
+    place.build(find_checkpoint(Path(PRETRAINED)))
     return place
 
 
