@@ -1,12 +1,10 @@
 """The page is compiled against the calls that the service has."""
 
-import json
 import subprocess
 from pathlib import Path
 
-from service.app import create_app
-from service.settings import Settings
 from tests.conftest import skip_or_fail
+from tests.integration.conftest import Place
 
 WEB = Path(__file__).parents[2] / "service" / "web"
 
@@ -15,7 +13,8 @@ def test_the_pages_types_are_those_of_the_openapi_document(tmp_path: Path) -> No
     program = WEB / "node_modules" / ".bin" / "openapi-typescript"
     if not program.exists():
         skip_or_fail("browser", "the page's npm packages are not installed: make page")
-    (tmp_path / "openapi.json").write_text(json.dumps(create_app(Settings()).openapi()))
+    place = Place(database_url=f"sqlite:///{tmp_path}/scenerank.db", data_dir=tmp_path)
+    assert place.run("openapi", "--out", str(tmp_path / "openapi.json")).returncode == 0
     subprocess.run([program, "openapi.json", "-o", "schema.d.ts"], cwd=tmp_path, check=True, capture_output=True)
     fresh = (tmp_path / "schema.d.ts").read_text()
     assert (WEB / "src" / "api" / "schema.d.ts").read_text() == fresh, "the calls have changed: run `make types`"
