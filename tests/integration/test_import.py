@@ -11,15 +11,7 @@ from service.catalogue import Catalogue
 from service.database import open_database
 from tests.integration.conftest import PATIENCE, Place, until
 
-LARGE = 20_000  # images that take a while to import
-
-
-def images_of(place: Place) -> int:
-    engine = open_database(place.database_url)
-    try:
-        return Catalogue(engine).count()
-    finally:
-        engine.dispose()
+LARGE = 10_000  # images that take a while to import, with many objects each
 
 
 def test_gqas_file_is_imported_and_of_images_with_one_id_the_last_counts(empty_place: Place, tmp_path: Path) -> None:
@@ -42,20 +34,26 @@ def test_gqas_file_is_imported_and_of_images_with_one_id_the_last_counts(empty_p
 
 def test_ctrl_c_keeps_what_it_tells_and_the_same_command_goes_on(empty_place: Place, tmp_path: Path) -> None:
     graphs = tmp_path / "graphs.jsonl"
-    graphs.write_text("".join(f'{{"image_id": {number}, "objects": ["dog"]}}\n' for number in range(LARGE)))
-    images_of(empty_place)  # makes the tables
+    objects = json.dumps(["dog"] * 40)
+    graphs.write_text("".join(f'{{"image_id": {number}, "objects": {objects}}}\n' for number in range(LARGE)))
+    engine = open_database(empty_place.database_url)
+    catalogue = Catalogue(engine)
     command = [sys.executable, "-m", "scenerank", "import", str(graphs)]
     with subprocess.Popen(
         command, env=empty_place.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        until(lambda: images_of(empty_place), "the import is under way", every=0.01)
+        until(catalogue.count, "the import is under way", every=0.005)
+        process.send_signal(signal.SIGSTOP)  # else it might be done before this one has its turn
+        assert catalogue.count() < LARGE, "halted too late: make LARGE larger"
         process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGCONT)
         _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
     assert "Traceback" not in said
     told = re.search(r"Stopped: (\d+) images are in the catalogue; give the same command again", said)
     assert told is not None, said
-    assert images_of(empty_place) == int(told[1]) < LARGE
+    assert catalogue.count() == int(told[1]) < LARGE
+    engine.dispose()
 
     again = empty_place.run("import", str(graphs))
     assert (again.returncode, f"{LARGE} in the catalogue" in again.stdout) == (0, True), again.stderr
