@@ -52,13 +52,15 @@ _ERRORS: Final[dict[tuple[str, str], tuple[type[Exception], ...]]] = {
     ("delete", "/images/{image_id}"): (NotFoundError, CatalogueError),
     ("get", "/images/{image_id}/thumbnail.svg"): (NotFoundError, CatalogueError),
     ("get", "/images/{image_id}/picture"): (NotFoundError, CatalogueError),
-    ("post", "/reindex"): (ReindexRunningError, CheckpointError, CatalogueError, IndexVersionError),
+    ("post", "/reindex"): (
+        ReindexRunningError, CheckpointError, CatalogueError, IndexVersionError, VectorStoreError
+    ),
     ("get", "/jobs/{job_id}"): (NotFoundError, CatalogueError),
     ("post", "/jobs/{job_id}/cancel"): (NotFoundError, JobEndedError, CatalogueError),
     ("get", "/index"): (*_INDEX, CatalogueError),
-    ("get", "/index/versions"): (),
+    ("get", "/index/versions"): (VectorStoreError,),
     ("post", "/index/rollback"): (
-        NotFoundError, RollbackError, ReindexRunningError, CatalogueError, IndexVersionError
+        NotFoundError, RollbackError, ReindexRunningError, CatalogueError, IndexVersionError, VectorStoreError
     ),
     ("get", "/livez"): (),
     ("get", "/readyz"): (*_INDEX, CatalogueError, DrainingError),

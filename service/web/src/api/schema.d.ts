@@ -1069,7 +1069,7 @@ export interface components {
             total: number;
             /**
              * Total Is Exact
-             * @description False if there may be more: an `ivf` index ranks only what is in the lists that it looks into, and pages end with those. With `filter` all images are looked at.
+             * @description False if there may be more: an `ivf` index ranks only what is in the lists that it looks into, and pages end with those. With `filter` all images are looked at, but not in Milvus, where also a `total` with `min_score` ends at 16384.
              */
             total_is_exact: boolean;
             /**
@@ -2442,7 +2442,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `database-unavailable`: The database cannot be used; `index-unusable`: The index cannot be used. */
+            /** @description `database-unavailable`: The database cannot be used; `index-unusable`: The index cannot be used; `vector-store-unavailable`: The vectors cannot be searched now. */
             503: {
                 headers: {
                     /** @description When to ask again. Units: seconds. */
@@ -2775,6 +2775,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `vector-store-unavailable`: The vectors cannot be searched now. */
+            503: {
+                headers: {
+                    /** @description When to ask again. Units: seconds. */
+                    "Retry-After"?: number;
+                    /** @description The request's own id if it is a plain token, else a new one. */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     rollback_index_rollback_post: {
@@ -2917,7 +2930,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `database-unavailable`: The database cannot be used; `index-unusable`: The index cannot be used. */
+            /** @description `database-unavailable`: The database cannot be used; `index-unusable`: The index cannot be used; `vector-store-unavailable`: The vectors cannot be searched now. */
             503: {
                 headers: {
                     /** @description When to ask again. Units: seconds. */
