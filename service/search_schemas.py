@@ -182,8 +182,8 @@ class SearchResponse(ResponseModel):
     )
     total_is_exact: bool = Field(
         description="False if there may be more: an `ivf` index ranks only what is in the lists that it looks into, "
-        "and pages end with those. With `filter` all images are looked at, but not in Milvus, where also a `total` with "
-        "`min_score` ends at 16384."
+        "and pages end with those. With `filter` all images are looked at, but not in Milvus, where also a `total` "
+        "with `min_score` ends at 16384."
     )
     index_version: str = Field(
         description="The state that was searched: a version, and after a `+` the catalogue's revision if something has "
