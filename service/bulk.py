@@ -5,6 +5,7 @@ A part that is there, made of the same file by the same model, is not made again
 """
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -73,6 +74,7 @@ def bulk_encode(
     checkpoint = find_checkpoint(checkpoint).absolute()
     load_checkpoint(checkpoint)  # what is wrong with it is better said once, here
     out.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless somebody wants it
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:

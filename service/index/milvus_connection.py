@@ -1,6 +1,7 @@
 """Connecting to Milvus, or to a file by milvus-lite, and its errors as those of this program."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ def connect(url: str) -> Connection:
         ConfigError: a Python package is missing, or the URL is no good.
         VectorStoreError: nothing answers there, or another process has the file.
     """
+    # Else it would read a .env file from somewhere above into this process's environment.
+    os.environ.setdefault("PYTHON_DOTENV_DISABLED", "1")
     try:
         import pymilvus  # noqa: PLC0415 (an extra that most do not need)
         from pymilvus.client.types import LoadState  # noqa: PLC0415

@@ -53,9 +53,13 @@ def cluster() -> Iterator[str]:
     from ray.cluster_utils import Cluster  # noqa: PLC0415 (an extra)
 
     small: dict[str, Any] = {"object_store_memory": 80 * 1024 * 1024}
-    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **small})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1, **small)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        cluster: Any = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **small}
+        )
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, **small)
     yield cluster.address
     cluster.shutdown()
 
