@@ -11,7 +11,7 @@ NODE := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Num
 PAGE_SOURCES := $(wildcard $(WEB)/*.json $(WEB)/*.ts $(WEB)/plugins/*.ts) $(shell find $(WEB)/src -type f -not -path '*/node_modules/*')
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## Make .venv, install SceneRank with its locked dependencies into it, and build its page
 ifeq ($(NODE),)
@@ -34,7 +34,7 @@ $(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(PAGE_SOURCES)
 	@touch $@
 
 $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
-	npm --prefix $(WEB) ci --silent --no-audit --no-fund --ignore-scripts
+	npm --prefix $(WEB) ci --loglevel error --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 types: .venv/.installed $(WEB)/node_modules/.package-lock.json ## Write the page's types anew from the service's OpenAPI document
