@@ -104,10 +104,9 @@ def test_a_database_that_goes_away_and_comes_back(outage: tuple[str, Outage], tm
     assert not list(tmp_path.glob("away*"))
 
 
+@pytest.mark.parametrize("outage", ["postgres"], indirect=True)  # a SQLite database that is not there is made
 def test_a_service_that_finds_no_database_says_so(outage: tuple[str, Outage], tmp_path: Path) -> None:
     url, away = outage
-    if make_url(url).get_backend_name() == "sqlite":
-        pytest.skip("a SQLite database that is not there is made")
     place = Place(database_url=url, data_dir=tmp_path / "data")
     with away():
         command = place.run("serve", "--port", "0")
@@ -115,9 +114,8 @@ def test_a_service_that_finds_no_database_says_so(outage: tuple[str, Outage], tm
     assert "cannot be opened" in command.stderr
 
 
+@pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)  # PostgreSQL locks rows
 def test_who_changes_a_locked_database_waits_and_nobody_else(empty_place: Place) -> None:
-    if not empty_place.database_url.startswith("sqlite"):
-        pytest.skip("PostgreSQL locks rows")
     empty_place.fill(30)
     empty_place.build(empty_place.checkpoint("first"))
     with serving(empty_place) as service:
