@@ -1,4 +1,9 @@
-"""Rate limits: so many requests a second for each key, or for each address that has none."""
+"""Rate limits: so many requests a second for each key, or for each address that has none.
+
+Pictures have a bucket of their own, in which as many as the page shows of one search count as one request: whoever may
+search may also see what was found, and neither is in the other's way. One request may hold a hundred searches, which
+are more work than those pictures, so nobody can have much more done than the limit is for.
+"""
 
 import ipaddress
 import math
@@ -16,6 +21,8 @@ from service.middleware import send_problem
 
 UNLIMITED: Final = frozenset({"/livez", "/readyz", "/metrics"})  # asked by machines that watch over the service
 _PAGE: Final = re.compile(r"/|/docs|/static/.*", re.DOTALL)  # what a page is drawn with comes at once, and costs little
+_PICTURE: Final = re.compile(r"/images/.*/(picture|thumbnail\.svg)", re.DOTALL)
+_PICTURES: Final = 24  # that count as one request: what the page shows of one search
 _CLIENTS: Final = 10_000  # remembered at once: about 2 MB
 
 
@@ -32,22 +39,26 @@ class RateLimiter:
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = 1 / rate
-        self._tolerance = (burst - 1) / rate
+        self._burst = burst
         self._clock = clock
         self._due: OrderedDict[str, float] = OrderedDict()
 
-    def take(self, client: str) -> None:
+    def take(self, client: str, cost: float = 1.0) -> None:
         """Let a request of a client through.
+
+        Args:
+            client: whose bucket it is taken from.
+            cost: how many requests it counts as, at most `burst`.
 
         Raises:
             RateLimitedError: it comes too early.
         """
         now = self._clock()
         due = max(self._due.get(client, now), now)
-        early = due - now - self._tolerance
+        early = due - now - (self._burst - cost) * self._interval
         if early > 1e-9:  # what is left by rounding
             raise RateLimitedError(math.ceil(early))
-        self._due[client] = due + self._interval
+        self._due[client] = due + cost * self._interval
         self._due.move_to_end(client)
         if len(self._due) > _CLIENTS:
             self._due.popitem(last=False)
@@ -71,18 +82,22 @@ class RateLimitMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
         if scope["type"] == "http" and scope["path"] not in UNLIMITED and not _PAGE.fullmatch(scope["path"]):
             try:
-                self._limiter.take(self._client(scope))
+                self._limiter.take(*self._bucket(scope))
             except RateLimitedError as error:
                 await send_problem(problem_of(error), scope, send)
                 return
         await self._app(scope, receive, send)
 
-    def _client(self, scope: Scope) -> str:
+    def _bucket(self, scope: Scope) -> tuple[str, float]:
+        """Which bucket a request is taken from, and how much of it."""
         key = Headers(scope=scope).get("x-api-key", "")
-        if key and self._known(key):
-            return f"key {key}"
-        client = scope.get("client")
-        return network_of(client[0]) if client else "-"
+        known = key != "" and self._known(key)
+        peer = scope.get("client")
+        client = f"key {key}" if known else network_of(peer[0]) if peer else "-"
+        # A wrong key makes it a request like any other: nobody is to try more keys on pictures than on searches.
+        if scope["method"] == "GET" and _PICTURE.fullmatch(scope["path"]) and (known or key == ""):
+            return f"pictures {client}", 1 / _PICTURES
+        return client, 1.0
 
 
 def network_of(address: str) -> str:
