@@ -15,8 +15,9 @@ STATIC: Final = "/static"
 _WEB: Final = Path(__file__).parents[1] / "web"
 _UNBUILT: Final = _WEB / "unbuilt.html"
 _HEADERS: Final = {
-    # Pictures come from wherever the catalogue says they are; all else, and all that runs, from here.
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: https: http:; style-src 'self'; "
+    # Pictures come from wherever the catalogue says they are, or are fetched with a key and held by the page (blob:);
+    # all else, and all that runs, comes from here.
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob: https: http:; style-src 'self'; "
     "script-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",

@@ -47,6 +47,9 @@ def test_page_and_scripts_come_compressed_and_guarded(dist: Path) -> None:
         policy = answer.headers["content-security-policy"]
         assert "script-src 'self';" in policy
         assert "unsafe" not in policy
+        assert {part.strip() for part in policy.split(";") if "blob:" in part} == {
+            "img-src 'self' data: blob: https: http:"
+        }
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert answer.headers["content-encoding"] == "gzip"

@@ -39,16 +39,19 @@ interface Call {
   readonly method?: "GET" | "POST";
   readonly body?: unknown;
   readonly signal?: AbortSignal | undefined;
-  readonly as?: KeyKind;
+  /** Whose key is sent, if it is there. */
+  readonly as?: KeyKind | "nobody";
   readonly headers?: Record<string, string>;
+  readonly priority?: RequestPriority;
 }
 
-async function call<T>(
+async function send(
   path: string,
-  { method = "GET", body, signal, as = "search", headers = {} }: Call = {},
-): Promise<T> {
-  const key = as === "admin" ? readKey("admin") : (readKey("search") ?? readKey("admin"));
-  const init: RequestInit = { method, headers: { ...headers } };
+  { method = "GET", body, signal, as = "search", headers = {}, priority = "auto" }: Call = {},
+): Promise<Response> {
+  const keys: readonly KeyKind[] = as === "search" ? ["search", "admin"] : as === "admin" ? ["admin"] : [];
+  const key = keys.map(readKey).find((one) => one !== null) ?? null;
+  const init: RequestInit = { method, headers: { ...headers }, priority };
   if (signal) init.signal = signal;
   if (key !== null) init.headers = { ...init.headers, "X-API-Key": key };
   if (body !== undefined) {
@@ -63,8 +66,10 @@ async function call<T>(
     throw new ServiceError(0, "offline", "No answer", "the service cannot be reached");
   }
   if (!response.ok) throw await problem(response);
-  return (await response.json()) as T;
+  return response;
 }
+
+const call = async <T>(path: string, how?: Call): Promise<T> => (await (await send(path, how)).json()) as T;
 
 async function problem(response: Response): Promise<ServiceError> {
   const document = (await response.json().catch(() => ({}))) as Partial<Schemas["Problem"]>;
@@ -91,7 +96,14 @@ export const batch = async (
 
 export const image = (id: string, signal?: AbortSignal): Promise<ImageResponse> => call(imagePath(id), { signal });
 
-export const imagePath = (id: string): string => `/images/${id.split("/").map(encodeURIComponent).join("/")}`;
+const imagePath = (id: string): string => `/images/${id.split("/").map(encodeURIComponent).join("/")}`;
+
+/** Where the service gives the picture of an image, if that is a file. */
+export const picturePath = (id: string): string => `${imagePath(id)}/picture`;
+
+/** That picture; after what somebody waits for. */
+export const picture = async (id: string, how: Pick<Call, "as" | "signal"> = {}): Promise<Blob> =>
+  (await send(picturePath(id), { ...how, priority: "low" })).blob();
 
 export async function names(kind: NameKind, prefix: string, limit: number): Promise<readonly VocabularyName[]> {
   const fields = new URLSearchParams({ kind, prefix: prefix.slice(0, 200), limit: `${limit}` });

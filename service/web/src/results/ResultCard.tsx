@@ -1,10 +1,11 @@
 /** One image of the ranking. */
-import { memo, useMemo } from "react";
+import { memo, useMemo, useRef } from "react";
 import type { Result } from "../api/client";
 import { Icon } from "../parts/Icon";
 import type { NativeGraph } from "../query/model";
 import { arrows, boxed, standIns, words } from "./matches";
 import { ScenePicture } from "./ScenePicture";
+import { usePhoto } from "./usePhoto";
 
 interface Props {
   readonly result: Result;
@@ -17,6 +18,8 @@ interface Props {
 const MOST = 5;
 
 export const ResultCard = memo(function ResultCard({ result, query, browsing, watched, onOpen }: Props) {
+  const frame = useRef<HTMLDivElement>(null);
+  const photo = usePhoto(result.image_id, result.url, frame);
   const graph = (result.graph ?? { objects: [] }) as unknown as NativeGraph;
   const objects = useMemo(
     () => boxed(graph, browsing ? new Map() : standIns(result, query)),
@@ -29,15 +32,8 @@ export const ResultCard = memo(function ResultCard({ result, query, browsing, wa
     : `Image ${result.image_id}, rank ${result.rank}, score ${result.score.toFixed(3)}`;
   return (
     <li className={watched ? "card watched" : "card"} aria-label={name}>
-      <div className="card-picture">
-        <ScenePicture
-          id={result.image_id}
-          url={result.url}
-          graph={graph}
-          objects={objects}
-          arrows={marks}
-          shownAt={260}
-        />
+      <div className="card-picture" ref={frame}>
+        <ScenePicture id={result.image_id} photo={photo} graph={graph} objects={objects} arrows={marks} shownAt={260} />
         <button
           type="button"
           className="card-open"

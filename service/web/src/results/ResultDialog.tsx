@@ -1,5 +1,5 @@
 /** One image with its whole scene graph. */
-import { useState } from "react";
+import { useRef, useState } from "react";
 import type { Result } from "../api/client";
 import { Dialog } from "../parts/Dialog";
 import { Icon } from "../parts/Icon";
@@ -18,7 +18,8 @@ interface Props {
 
 export function ResultDialog({ result, query, browsing, onClose, onSearch }: Props) {
   const [pointed, setPointed] = useState<string | null>(null);
-  const [photo] = usePhoto(result.image_id, result.url);
+  const frame = useRef<HTMLDivElement>(null);
+  const photo = usePhoto(result.image_id, result.url, frame);
   const graph = (result.graph ?? { objects: [] }) as unknown as NativeGraph;
   const objects = boxed(graph, browsing ? new Map() : standIns(result, query));
   const found = browsing ? [] : words(result, query);
@@ -26,10 +27,10 @@ export function ResultDialog({ result, query, browsing, onClose, onSearch }: Pro
   return (
     <Dialog title={`Image ${result.image_id}`} onClose={onClose} wide>
       <div className="result">
-        <div className="result-picture">
+        <div className="result-picture" ref={frame}>
           <ScenePicture
             id={result.image_id}
-            url={result.url}
+            photo={photo}
             graph={graph}
             objects={objects}
             arrows={browsing ? [] : arrows(result, query, objects)}
@@ -39,10 +40,10 @@ export function ResultDialog({ result, query, browsing, onClose, onSearch }: Pro
           {!browsing && (
             <p className="result-facts">
               Rank <b>{result.rank}</b> · score <b>{result.score.toFixed(3)}</b>
-              {photo && (
+              {photo.address && (
                 <>
                   {" · "}
-                  <a href={photo} target="_blank" rel="noreferrer">
+                  <a href={photo.address} target="_blank" rel="noreferrer">
                     Open the picture
                   </a>
                 </>

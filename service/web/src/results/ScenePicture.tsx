@@ -5,11 +5,11 @@ import { place } from "./labels";
 import type { Arrow, Box, ImageObject } from "./matches";
 import { Ring } from "./Ring";
 import { extentOf, type Size, useSize } from "./size";
-import { usePhoto } from "./usePhoto";
+import type { Photo } from "./usePhoto";
 
 interface Props {
   readonly id: string;
-  readonly url: string | null;
+  readonly photo: Photo;
   readonly graph: NativeGraph;
   readonly objects: readonly ImageObject[];
   readonly arrows: readonly Arrow[];
@@ -19,8 +19,8 @@ interface Props {
   readonly pointed?: string | null;
 }
 
-export function ScenePicture({ id, url, graph, objects, arrows, shownAt, pointed = null }: Props) {
-  const [photo, onBroken] = usePhoto(id, url);
+export function ScenePicture({ id, photo: given, graph, objects, arrows, shownAt, pointed = null }: Props) {
+  const { address: photo, onBroken } = given;
   const tip = useId();
   const [loaded, setLoaded] = useState<Size | null>(null);
   const extent = extentOf(objects.map((one) => one.box));

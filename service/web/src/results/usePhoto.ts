@@ -1,51 +1,89 @@
 /** The photo of an image, where there is one that the page may load. */
-import { useEffect, useState } from "react";
-import { imagePath } from "../api/client";
+import { type RefObject, useEffect, useState } from "react";
+import { picture, picturePath } from "../api/client";
+import { type Way, wayOf } from "./files";
 
-const TRIES = 3;
-
-// Local files are the service's to give. Many services give none: that is found out with few requests.
-let misses = 0;
-let verdict: Promise<boolean> | null = null;
-
-function servesFiles(path: string): Promise<boolean> {
-  if (misses >= TRIES) return Promise.resolve(false);
-  verdict ??= loads(path).then((ok) => {
-    if (!ok) {
-      misses += 1;
-      verdict = null;
-    }
-    return ok;
-  });
-  return verdict;
+export interface Photo {
+  /** http, https, of the service itself, or held by the page; undefined while it is not there yet; null for none. */
+  readonly address: string | null | undefined;
+  readonly onBroken: () => void;
 }
 
-const loads = (path: string): Promise<boolean> =>
-  new Promise((resolve) => {
-    const picture = new Image();
-    picture.onload = () => resolve(true);
-    picture.onerror = () => resolve(false);
-    picture.src = path;
-  });
+const NEAR = "600px"; // from the window; as `loading="lazy"` does it, about
 
-/** The photo's address if it is http, https, or of the service itself; undefined while that is being found out. */
-export function usePhoto(id: string, url: string | null): [string | null | undefined, () => void] {
+/**
+ * @param frame what the photo is shown in: where a photo has to be fetched, it is while this is near the window.
+ */
+export function usePhoto(id: string, url: string | null, frame: RefObject<Element | null>): Photo {
   const [broken, setBroken] = useState<string | null>(null);
-  const isFile = url !== null && /^file:/i.test(url);
-  const [given, setGiven] = useState<boolean | undefined>(undefined);
-  const path = `${imagePath(id)}/picture`;
+  const way = useWay(url !== null && /^file:/i.test(url) ? id : null);
+  const near = useNear(frame, way === "keyed");
+  const fetched = useFetched(near ? id : null);
+
+  const plain = url !== null && (/^https?:\/\//i.test(url) || /^\/(?!\/)/.test(url)) ? url : null;
+  const addresses = { unknown: undefined, none: null, elsewhere: plain, plain: picturePath(id), keyed: fetched };
+  const address = addresses[way];
+  return {
+    address: address === broken ? null : address,
+    onBroken: () => setBroken(address ?? null),
+  };
+}
+
+/**
+ * How the service gives a file.
+ *
+ * @param id null for what is no file.
+ */
+function useWay(id: string | null): Way | "unknown" | "elsewhere" {
+  const [way, setWay] = useState<Way | "unknown">("unknown");
   useEffect(() => {
-    if (!isFile) return;
+    if (id === null) return;
     let stale = false;
-    servesFiles(path).then((ok) => !stale && setGiven(ok));
+    wayOf(id).then((found) => !stale && setWay(found));
     return () => {
       stale = true;
     };
-  }, [isFile, path]);
+  }, [id]);
+  return id === null ? "elsewhere" : way;
+}
 
-  const plain = url !== null && (/^https?:\/\//i.test(url) || /^\/(?!\/)/.test(url)) ? url : null;
-  const photo = isFile ? (given ? path : null) : plain;
-  const onBroken = () => setBroken(photo);
-  if (isFile && given === undefined) return [undefined, onBroken];
-  return [photo !== null && photo === broken ? null : photo, onBroken];
+/** Whether an element is in the window or not far from it. */
+function useNear(element: RefObject<Element | null>, wanted: boolean): boolean {
+  const [near, setNear] = useState(false);
+  useEffect(() => {
+    const target = element.current;
+    if (!wanted || !target) return;
+    const watcher = new IntersectionObserver((entries) => setNear(entries.at(-1)?.isIntersecting ?? false), {
+      rootMargin: NEAR,
+    });
+    watcher.observe(target);
+    return () => watcher.disconnect();
+  }, [element, wanted]);
+  return near;
+}
+
+/**
+ * The address under which the page holds a picture; undefined while it is under way, null where it does not come.
+ *
+ * @param id null lets go of it, and of the request for it.
+ */
+function useFetched(id: string | null): string | null | undefined {
+  const [address, setAddress] = useState<string | null>();
+  useEffect(() => {
+    if (id === null) return;
+    const stop = new AbortController();
+    let held = "";
+    const put = (blob: Blob) => {
+      if (stop.signal.aborted) return;
+      held = URL.createObjectURL(blob);
+      setAddress(held);
+    };
+    picture(id, { signal: stop.signal }).then(put, () => stop.signal.aborted || setAddress(null));
+    return () => {
+      stop.abort();
+      URL.revokeObjectURL(held);
+      setAddress(undefined);
+    };
+  }, [id]);
+  return address;
 }
