@@ -34,6 +34,7 @@ from service.openapi import PROBLEM_RESPONSES, describe
 from service.routes import health, images, index, reindex, search, vocabulary
 from service.routes import jobs as job_routes
 from service.routes.page import add_page
+from service.search_lane import SearchLane
 from service.settings import Settings
 from service.supervisor import ReindexProcesses
 from service.vocabulary_search import VocabularySearch
@@ -94,6 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_page(app)
     app.state.admission, app.state.metrics, app.state.vocabulary = admission, metrics, VocabularySearch()
     # The one added last is passed first: a body has arrived whole before its search takes a place in the queue.
+    app.add_middleware(SearchLane)
     app.add_middleware(AdmissionMiddleware, admission=admission)
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
     if settings.rate_limit is not None:

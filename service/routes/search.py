@@ -96,7 +96,7 @@ async def post_search(
     Names that the model does not know are taken for the nearest known ones and told in `warnings`. Attributes are
     kept, but this version's model does not score them.
     """
-    return _json(await _answer(body, services, metrics))
+    return respond(await answer(body, services, metrics))
 
 
 @router.post("/search/batch", summary="Several searches in one request", response_model=BatchResponse)
@@ -114,7 +114,7 @@ async def post_batch(
     check_batch([query for query in queries if isinstance(query, SearchRequest)], services.settings)
     # Together, so that they are encoded and looked up together.
     answers = await asyncio.gather(*(_answer_or_problem(query, request, services, metrics) for query in queries))
-    return _json(BatchResponse(answers=answers))
+    return respond(BatchResponse(answers=answers))
 
 
 async def _answer_or_problem(
@@ -123,7 +123,7 @@ async def _answer_or_problem(
     try:
         if isinstance(query, RequestInvalidError):
             raise query
-        return await _answer(query, services, metrics)
+        return await answer(query, services, metrics)
     except (SceneRankError, OperationalError) as error:
         document = problem_of(error)
         if document.kind.status == 500:
@@ -143,7 +143,8 @@ def _read_one(query: object) -> SearchRequest | RequestInvalidError:
         return RequestInvalidError(*map(problem_of_field, islice(error.errors(include_url=False), MAX_PROBLEMS + 1)))
 
 
-async def _answer(body: SearchRequest, services: Services, metrics: Metrics) -> SearchResponse:
+async def answer(body: SearchRequest, services: Services, metrics: Metrics) -> SearchResponse:
+    """What a search finds."""
     started = perf_counter()
     snapshot = services.engine.require_snapshot()
     read = partial(interpret, body, snapshot, services.settings)
@@ -182,7 +183,7 @@ def _is_short(body: SearchRequest) -> bool:
     return body.graph is not None and body.filter is None and not asks_more and body.limit <= _SHORT_PAGE
 
 
-def _json(answer: SearchResponse | BatchResponse) -> Response:
+def respond(answer: SearchResponse | BatchResponse) -> Response:
     """An answer as it stands: it was valid when it was made. What was not asked for is not set, and so not sent."""
     return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 
