@@ -10,7 +10,7 @@ What belongs to a collection is kept in Milvus beside it, so that a backup of Mi
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,6 +35,7 @@ _PARTS: Final = 256
 _LONG: Final = 600.0  # seconds, of what goes through a whole collection
 _AT_ONCE: Final = 8  # searches under way at once
 _FETCHED: Final = 1000  # rows fetched together
+_MESSAGE_CHARACTERS: Final = 8_000_000  # of records written together; Milvus takes no message above 64 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +193,8 @@ class Milvus:
     def write(self, version: str, rows: list[dict[str, Any]]) -> None:
         """Insert or replace rows."""
         with told_errors():
-            self._client.upsert(_collection(version), rows, timeout=_LONG)
+            for part in _in_messages(rows):
+                self._client.upsert(_collection(version), part, timeout=_LONG)
 
     def delete(self, version: str, image_ids: Sequence[str]) -> None:
         """Remove rows; those that are not there do no harm."""
@@ -274,6 +276,20 @@ class Milvus:
                 )
             self._client.load_collection(_VERSIONS, timeout=TIMEOUT)
             self._ready = True
+
+
+def _in_messages(rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The rows, as many together as go into a message."""
+    part, size = list[dict[str, Any]](), 0
+    for row in rows:
+        characters = sum(map(len, row["record"]))
+        if part and size + characters > _MESSAGE_CHARACTERS:
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += characters
+    if part:
+        yield part
 
 
 def _among(image_ids: Sequence[str]) -> str:

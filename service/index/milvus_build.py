@@ -21,9 +21,10 @@ from service.index.encoded import ImageEncoder
 from service.index.manifest import IndexManifest, seal_version
 from service.index.milvus_rows import row_of_image
 from service.index.milvus_state import MilvusState
-from service.index.milvus_store import NAMES, MilvusStore, open_files, warn_of_size
+from service.index.milvus_store import NAMES, MilvusFollower, MilvusStore, open_files, warn_of_size
 from service.index.name_counts import NameCounts
-from service.index.state import PageQuery
+from service.index.ranking import Vectors
+from service.index.state import PageQuery, Version
 
 
 def build_collection(
@@ -83,7 +84,13 @@ def build_collection(
         milvus.flush(directory.name)
         milvus.load(directory.name)
         manifest = seal_version(directory, checkpoint=model, count=done, catalogue_revision=revision, kind=kind)
-        check_collection(MilvusState(milvus, open_files(directory), revision), canaries)
+        version = open_files(directory)
+        check_collection(MilvusState(milvus, version, revision), canaries)
+        # Else who sees the switch first has all changes since the start to write, and meanwhile searches a version
+        # that leaves the memory of Milvus. Twice, for what changes while the first are written.
+        follower = MilvusFollower(store, version, _encode)
+        for _ in range(2):
+            revision = follower.write(catalogue, revision, catalogue.revision())
         confirm(directory.name)
         store.publish(directory)
     store.prune()
@@ -104,6 +111,10 @@ def _rows(
             for image, vector, graph in zip(images, vectors, graphs, strict=True)
         ]
         yield images, graphs, rows
+
+
+def _encode(version: Version, graphs: Sequence[SceneGraph]) -> Vectors:
+    return embed(version.encoder, PackedGraphs.pack(map(version.checkpoint.resolver.resolve, graphs)))
 
 
 def check_collection(state: MilvusState, canaries: dict[str, SceneGraph]) -> None:

@@ -61,7 +61,8 @@ def connect(url: str) -> Connection:
     address = _open_lite(url) if url.endswith(".db") else url
     try:
         parts = urlsplit(address)
-        server = f"{parts.scheme}://{parts.hostname}:{parts.port or 19530}"
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname  # IPv6
+        server = f"{parts.scheme}://{host}:{parts.port or 19530}"
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -74,7 +75,7 @@ def connect(url: str) -> Connection:
             db_name=parts.path.strip("/"),
             timeout=TIMEOUT,
         )
-        version: str = client.get_server_version()
+        version: str = client.get_server_version(timeout=TIMEOUT)
     return Connection(
         client=client,
         address=address,

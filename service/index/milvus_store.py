@@ -24,7 +24,7 @@ from model.errors import CheckpointError
 from model.formats import read_graph
 from model.inference import prepare_for_inference
 from service.catalogue import Catalogue, Change
-from service.errors import IndexVersionError
+from service.errors import ForgottenError, IndexVersionError
 from service.index.approximate import parse_index_kind
 from service.index.live import ENCODED_AT_ONCE
 from service.index.manifest import REMEDY, IndexManifest, read_manifest, verify_files
@@ -187,38 +187,51 @@ class MilvusFollower:
         self._name = version.manifest.version
         self.revision = version.manifest.catalogue_revision
         """All changes of the catalogue up to it are known to be in the collection."""
+        self._state: MilvusState | None = None
 
     def take_in(self, catalogue: Catalogue, revision: int) -> bool:
         """Write what has changed up to a revision, unless another process does; whether something is new.
 
         Raises:
+            ForgottenError: the collection has changes that the catalogue has lost, or the catalogue has forgotten some.
             VectorStoreError: Milvus does not answer.
         """
-        before, self.revision = self.revision, self._stored()
-        if self.revision < revision:
+        stored = self._stored()
+        if stored > revision and stored > (newest := catalogue.revision()):  # it was not written just now
+            raise ForgottenError(
+                f"the collection of index version {self._name} has changes up to revision {stored}, the catalogue, "
+                f"perhaps an older copy, only up to {newest}"
+            )
+        if stored < revision:
             with self._store.writing() as may_write:
                 if may_write:
-                    self.revision = self._stored()  # perhaps moved on by who had the right before
-                    self._write(catalogue, revision)
-        return self.revision != before
+                    stored = self._stored()  # perhaps moved on by who had the right before
+                    stored = self.write(catalogue, stored, revision)
+        changed = stored != self.revision
+        if changed or self._state is None:
+            # Only when it is whole is the revision moved on: what fails here is done again.
+            self._state, self.revision = MilvusState(self._store.milvus, self.version, stored), stored
+        return changed
 
     def state(self) -> MilvusState:
         """The state that the changes have led to."""
-        return MilvusState(self._store.milvus, self.version, self.revision)
+        assert self._state is not None, "nothing has been taken in"
+        return self._state
+
+    def write(self, catalogue: Catalogue, since: int, upto: int) -> int:
+        """Write what has changed from one revision to another, of one writer at a time; the revision there is then."""
+        if since >= upto:
+            return since
+        for changes in catalogue.changes(since):
+            self._apply(changes)
+        self._store.milvus.advance(self._name, upto)
+        return upto
 
     def _stored(self) -> int:
         state = self._store.milvus.state(self._name)
         if state is None:
             raise IndexVersionError(f"the collection of index version {self._name} is gone from Milvus; {REMEDY}")
         return state.revision
-
-    def _write(self, catalogue: Catalogue, revision: int) -> None:
-        if self.revision >= revision:
-            return
-        for changes in catalogue.changes(self.revision):
-            self._apply(changes)
-        self._store.milvus.advance(self._name, revision)
-        self.revision = revision
 
     def _apply(self, changes: Sequence[Change]) -> None:
         latest = {change.image_id: change.image for change in changes}

@@ -16,8 +16,8 @@ from model.errors import ConfigError
 from service.catalogue import Catalogue, StoredImage, stored_image
 from service.database import open_database
 from service.engine import Engine
-from service.errors import IndexVersionError
-from service.index import backend, milvus_rows, milvus_state, milvus_store
+from service.errors import IndexVersionError, VectorStoreError
+from service.index import backend, milvus, milvus_rows, milvus_state, milvus_store
 from service.index.approximate import FLAT, IndexKind, parse_index_kind
 from service.index.milvus import Milvus
 from service.index.milvus_rows import image_of_row, row_of_image
@@ -156,31 +156,89 @@ def test_a_record_of_any_length_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_build_removes_what_one_before_left_behind_and_nothing_else(place: Place) -> None:
-    milvus = place.store.milvus
+    versions = place.store.milvus
     left, later = (f"{year}0101T000000000000Z-00000000" for year in (2020, 2999))
     for version in (left, later):
-        milvus.create(version, dimension=16, index={"index_type": "FLAT", "params": {}}, digest="", revision=0)
+        versions.create(version, dimension=16, index={"index_type": "FLAT", "params": {}}, digest="", revision=0)
     first = place.state(RECORDS).version.manifest.version
     second = place.state(RECORDS).version.manifest.version
-    assert set(milvus.states()) == {later, first, second}
+    assert set(versions.states()) == {later, first, second}
     assert place.store.names() == [second, first]
 
 
 def test_a_collection_of_another_model_or_without_its_files_is_refused(place: Place) -> None:
     version = place.state(RECORDS).version.manifest.version
-    milvus = place.store.milvus
-    state = milvus.state(version)
+    connection = place.store.milvus
+    state = connection.state(version)
     assert state is not None
-    milvus._mark(version, replace(state, digest="another"))
+    connection._mark(version, replace(state, digest="another"))
     with pytest.raises(IndexVersionError, match="another model"):
         place.store.open(version)
-    milvus._mark(version, replace(state, complete=False))
+    connection._mark(version, replace(state, complete=False))
     with pytest.raises(IndexVersionError, match="no complete collection"):
         place.store.open(version)
-    milvus._mark(version, state)
+    connection._mark(version, state)
     (place.store.directory(version) / "names.json").write_text("{}")
     with pytest.raises(IndexVersionError, match="checksum"):
         place.store.open(version)
+
+
+def test_what_changes_while_a_version_is_made_is_in_it_before_it_is_put_to_use(place: Place) -> None:
+    place.catalogue.upsert(RECORDS)
+
+    def change(*_: int) -> None:
+        place.catalogue.delete("image-0003")
+        place.catalogue.put(replace(RECORDS[5], image_id="late"))
+
+    def look(version: str) -> None:
+        state = place.store.milvus.state(version)
+        assert state is not None
+        assert (state.complete, state.revision) == (False, place.catalogue.revision())
+        assert set(place.store.milvus.fetch(version, ["image-0003", "late"], [])) == {"late"}
+
+    backend.build(
+        catalogue=place.catalogue, store=place.store, checkpoint=place.checkpoint, progress=change, confirm=look
+    )
+    assert place.store.current() is not None
+
+
+def test_a_catalogue_older_than_the_collection_is_told_until_it_is_indexed_anew(place: Place) -> None:
+    version = place.state(RECORDS).version.manifest.version
+    place.store.milvus.advance(version, place.catalogue.revision() + 5)
+    engine = Engine(place.store, place.catalogue, poll_interval=60)
+    for _ in range(3):
+        engine.refresh()
+        assert engine.snapshot is None
+        assert "perhaps an older copy" in str(engine.problem)
+    place.state(RECORDS)
+    engine.refresh()
+    assert engine.snapshot is not None
+
+
+def test_a_change_whose_state_could_not_be_read_is_taken_in_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.state(RECORDS)
+    place.catalogue.delete("image-0003")
+    with monkeypatch.context() as broken:
+        broken.setattr(Milvus, "count", lambda *_: _refuse())
+        place.engine.refresh()
+    assert place.engine.problem == "away"
+    place.engine.refresh()
+    state = place.engine.require_snapshot()
+    assert (state.count, state.revision) == (len(RECORDS) - 1, place.catalogue.revision())
+
+
+def _refuse() -> int:
+    raise VectorStoreError("away")
+
+
+def test_rows_go_in_messages_that_milvus_takes(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(milvus, "_MESSAGE_CHARACTERS", 10)
+    rows = [{"id": str(number), "record": ["x" * size]} for number, size in enumerate((4, 6, 1, 30, 2, 8, 1))]
+    parts = [[row["id"] for row in part] for part in milvus._in_messages(rows)]
+    assert parts == [["0", "1"], ["2"], ["3"], ["4", "5"], ["6"]]
+    assert place.state(RECORDS).count == len(RECORDS)
 
 
 @pytest.mark.parametrize("package", ["pymilvus", "milvus_lite.server_manager"])
