@@ -146,7 +146,7 @@ def expect_ranking(page: Page, ids: list[str]) -> None:
 
 def starting(text: str) -> re.Pattern[str]:
     """A pattern of what begins so."""
-    return re.compile(re.escape(text))
+    return re.compile(f"^{re.escape(text)}")
 
 
 def clipboard(page: Page) -> Any:  # noqa: ANN401

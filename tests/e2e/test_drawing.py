@@ -142,6 +142,12 @@ def test_undo_and_redo_go_through_every_change(open_page: OpenPage) -> None:
     expect(redo).to_be_disabled()
 
 
+def test_nothing_is_undone_where_nothing_was_done(open_page: OpenPage) -> None:
+    page = open_page()
+    line(page).press_sequentially("  ")
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+
+
 def test_names_are_completed_with_how_many_images_have_them(open_page: OpenPage, service: Service) -> None:
     page = open_page()
     field = page.get_by_role("combobox", name="Object name")

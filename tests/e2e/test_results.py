@@ -96,6 +96,22 @@ def test_an_image_is_opened_searched_with_and_watched_while_parts_are_removed(
     expect(watch).to_have_count(0)
 
 
+def test_a_rank_that_cannot_be_found_out_is_not_the_one_before(open_page: OpenPage, service: Service) -> None:
+    page = open_page()
+    ask(page, QUERY)
+    best = first(service, QUERY)
+    page.get_by_role("button", name=f"Open image {best['image_id']}", exact=True).click()
+    page.get_by_role("button", name="Search with this graph").click()
+    watch = page.locator(".watch")
+    expect(watch).to_contain_text(re.compile(r"rank 1(?!\d)"))
+    page.route(
+        "**/search",
+        lambda route: route.abort() if '"limit":1000' in str(route.request.post_data) else route.continue_(),
+    )
+    ask(page, "boat; not man")  # which the image has
+    expect(watch).to_contain_text("rank 1 → …")
+
+
 def test_more_results_come_as_somebody_scrolls_until_there_are_no_more(open_page: OpenPage, service: Service) -> None:
     page = open_page()
     ask(page, "dog on couch; not man")

@@ -54,6 +54,26 @@ def test_without_an_index_and_without_images_it_is_said_what_to_do(
         expect(page.get_by_role("status").first).to_contain_text("The catalogue is empty")
 
 
+def test_a_browser_that_keeps_nothing_is_enough(open_page: OpenPage, world: Place) -> None:
+    with serving(with_settings(world, SEARCH_KEYS="sesame"), stderr=subprocess.DEVNULL) as service:
+        page = open_page("/livez", of=service)
+        for name in ("localStorage", "sessionStorage"):
+            refusal = "() => { throw new DOMException('refused', 'SecurityError'); }"
+            page.add_init_script(f"Object.defineProperty(window, '{name}', {{ get: {refusal} }})")
+        page.goto("/")
+        page.get_by_label("Search key").fill("sesame")
+        page.get_by_role("button", name="Use key").click()
+        ask(page, "dog on couch")
+        expect(page.get_by_role("status").first).to_contain_text("best first")
+        page.get_by_role("button", name="Dark mode").click()
+        expect(page.get_by_role("button", name="Light mode")).to_be_visible()
+
+
+def test_an_address_that_holds_no_graph_opens_an_empty_page(open_page: OpenPage) -> None:
+    page = open_page('/#g={"objects":[null],"relationships":7}')
+    expect(page.get_by_role("status").first).to_contain_text("Nothing is asked for yet")
+
+
 def test_offline_is_said_and_ends_by_itself(open_page: OpenPage) -> None:
     page = open_page()
     ask(page, "dog")

@@ -22,7 +22,13 @@ import { forget } from "./search/vocabulary";
 type Shown =
   | { readonly dialog: "admin" }
   | { readonly dialog: "paste"; readonly begin: Failed | null }
-  | { readonly dialog: "result"; readonly result: Result }
+  | {
+      readonly dialog: "result";
+      readonly result: Result;
+      /** What it is an answer to; that on the page may be another by now. */
+      readonly query: NativeGraph;
+      readonly browsing: boolean;
+    }
   | null;
 
 export function App() {
@@ -44,6 +50,11 @@ export function App() {
   );
   const fail = useCallback((failed: Failed) => setShown({ dialog: "paste", begin: failed }), []);
   const dropping = usePasting(take, fail);
+  // One function for all cards: else each would be drawn anew with every key that is pressed.
+  const open = useCallback(
+    (result: Result, query: NativeGraph, browsing: boolean) => setShown({ dialog: "result", result, query, browsing }),
+    [],
+  );
 
   const searchWith = (graph: NativeGraph, imageId: string) => {
     state.show(graph);
@@ -51,7 +62,6 @@ export function App() {
     setShown(null);
     setSelected(null);
   };
-  const query = search.found?.answer.query as NativeGraph | undefined;
   const inText =
     search.problem !== null && search.problem.status === 422 && typeof state.request.body.text === "string";
   return (
@@ -69,7 +79,7 @@ export function App() {
         <section className="results" aria-labelledby="results-title">
           <ResultsHead state={state} search={search} watch={watch} onUnwatch={() => setWatchedId(null)} />
           {search.problem && !inText && <Problem problem={search.problem} onRetry={search.again} />}
-          <Results search={search} watched={watchedId} onOpen={(result) => setShown({ dialog: "result", result })} />
+          <Results search={search} watched={watchedId} onOpen={open} />
         </section>
       </main>
       <ToResults found={search.found} />
@@ -84,11 +94,11 @@ export function App() {
         />
       )}
       {shown?.dialog === "paste" && <PasteDialog begin={shown.begin} onClose={() => setShown(null)} onTake={take} />}
-      {shown?.dialog === "result" && query && (
+      {shown?.dialog === "result" && (
         <ResultDialog
           result={shown.result}
-          query={query}
-          browsing={search.found?.browsing ?? false}
+          query={shown.query}
+          browsing={shown.browsing}
           onClose={() => setShown(null)}
           onSearch={(graph) => searchWith(graph, shown.result.image_id)}
         />

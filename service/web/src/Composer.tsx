@@ -1,6 +1,6 @@
 /** Where the query is made: as a line, as a drawing, with filters. */
 import { useCallback, useEffect, useState } from "react";
-import type { ServiceError } from "./api/client";
+import type { SearchWarning, ServiceError } from "./api/client";
 import { AddObject } from "./drawing/AddObject";
 import { Drawing } from "./drawing/Drawing";
 import { Selection } from "./drawing/Selection";
@@ -23,6 +23,8 @@ interface Props {
   readonly onSelect: (id: string | null) => void;
   readonly onPaste: () => void;
 }
+
+const NONE: readonly SearchWarning[] = []; // one list: another each time would draw everything anew
 
 export function Composer({ state, search, textProblem, selected, onSelect, onPaste }: Props) {
   const { query, edit, undo, redo } = state;
@@ -70,7 +72,7 @@ export function Composer({ state, search, textProblem, selected, onSelect, onPas
     const laid = places(toNative(query));
     edit((old) => old.objects.reduce((next, { id }) => changeObject(next, id, laid.get(id) ?? {}), old));
   };
-  const warnings = search.found && search.found.key === state.request.key ? search.found.answer.warnings : [];
+  const warnings = search.found && search.found.key === state.request.key ? search.found.answer.warnings : NONE;
   return (
     <section className="composer" aria-label="Query">
       <QueryLine text={state.text} problem={textProblem} onType={state.type} onEnd={state.endTyping}>

@@ -27,7 +27,7 @@ interface Props {
   readonly onSelect: (id: string | null) => void;
   /** Somebody at the keyboard wants to change a part. */
   readonly onEdit: (id: string) => void;
-  readonly edit: (change: (query: Query) => Query, merge?: boolean) => void;
+  readonly edit: (change: (query: Query) => Query) => void;
 }
 
 export function Drawing({ query, warnings, selected, onSelect, onEdit, edit }: Props) {

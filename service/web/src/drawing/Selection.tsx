@@ -61,6 +61,7 @@ function OfObject({
 }: Omit<Props, "selected" | "edited"> & { readonly object: QueryObject }) {
   const [attribute, setAttribute] = useState("");
   const [target, setTarget] = useState("");
+  const field = useRef<HTMLInputElement>(null);
   const names = labels(query);
   const others = query.objects.filter((one) => one.id !== object.id);
   const chosen = query.objects.some((one) => one.id === target) ? target : (others[0]?.id ?? object.id);
@@ -113,7 +114,10 @@ function OfObject({
               <button
                 type="button"
                 aria-label={`Remove attribute ${one}`}
-                onClick={() => setAttributes(object.attributes.filter((other) => other !== one))}
+                onClick={() => {
+                  setAttributes(object.attributes.filter((other) => other !== one));
+                  field.current?.focus({ preventScroll: true }); // the button is gone
+                }}
               >
                 <Icon name="close" />
               </button>
@@ -126,6 +130,7 @@ function OfObject({
             placeholder="white, tall, …"
             onEnter={onAttribute}
             onText={setAttribute}
+            inputRef={field}
             adding
           />
           <button

@@ -52,7 +52,7 @@ export function Combobox({ label, kind, value = "", placeholder, onEnter, onText
         setOptions(found);
         setActive(-1);
       },
-      () => setOptions([]), // no list is no obstacle
+      () => stale || setOptions([]), // no list is no obstacle
     );
     return () => {
       stale = true;
@@ -105,6 +105,7 @@ export function Combobox({ label, kind, value = "", placeholder, onEnter, onText
         value={text}
         onChange={(event) => {
           changed.current = true;
+          setActive(-1); // it was chosen for what stood here before
           put(event.target.value);
           setOpen(true);
         }}

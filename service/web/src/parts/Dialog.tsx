@@ -12,6 +12,7 @@ interface Props {
 export function Dialog({ title, onClose, wide = false, children }: Props) {
   const box = useRef<HTMLDialogElement>(null);
   const id = useId();
+  const pressedBeside = useRef(false);
   useEffect(() => {
     const dialog = box.current;
     const before = document.activeElement;
@@ -32,8 +33,12 @@ export function Dialog({ title, onClose, wide = false, children }: Props) {
         event.preventDefault();
         onClose();
       }}
+      onPointerDown={(event) => {
+        pressedBeside.current = event.target === box.current;
+      }}
       onClick={(event) => {
-        if (event.target === box.current) onClose(); // beside the box
+        // Beside the box from beginning to end: who selects text may come out of it.
+        if (event.target === box.current && pressedBeside.current) onClose();
       }}
     >
       <div className="dialog-inner">

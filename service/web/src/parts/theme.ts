@@ -1,12 +1,14 @@
 /** Light or dark: as the system wishes, unless somebody has chosen here. */
 import { useEffect, useState } from "react";
+import { storage } from "./storage";
 
 type Theme = "light" | "dark";
 const PLACE = "scenerank.theme";
+const kept = storage("localStorage");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 const chosen = (): Theme | null => {
-  const value = localStorage.getItem(PLACE);
+  const value = kept.getItem(PLACE);
   return value === "light" || value === "dark" ? value : null;
 };
 
@@ -27,7 +29,7 @@ export function useTheme(): [Theme, () => void] {
   const theme = own ?? system;
   const change = () => {
     const next = theme === "dark" ? "light" : "dark";
-    localStorage.setItem(PLACE, next);
+    kept.setItem(PLACE, next);
     setOwn(next);
     applyTheme();
   };

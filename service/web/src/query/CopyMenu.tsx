@@ -1,5 +1,5 @@
 /** The query to take along: as JSON, as a command, as a link. */
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { readKey } from "../api/keys";
 import { Icon } from "../parts/Icon";
 import type { Request } from "../search/useSearch";
@@ -12,10 +12,12 @@ interface Props {
 
 export function CopyMenu({ request, onPaste }: Props) {
   const [said, setSaid] = useState("");
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   const copy = async (what: string, text: string) => {
     const copied = await write(text);
     setSaid(copied ? `${what} copied` : "The browser does not let the page copy");
-    setTimeout(() => setSaid(""), 2500);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => setSaid(""), 2500);
   };
   return (
     <div className="copy-menu">
@@ -48,6 +50,7 @@ async function write(text: string): Promise<boolean> {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
+    const before = document.activeElement;
     const area = document.createElement("textarea");
     area.value = text;
     area.setAttribute("aria-hidden", "true");
@@ -55,6 +58,7 @@ async function write(text: string): Promise<boolean> {
     area.select();
     const copied = document.execCommand("copy");
     area.remove();
+    if (before instanceof HTMLElement) before.focus({ preventScroll: true });
     return copied;
   }
 }

@@ -1,5 +1,5 @@
 /** Which images may be in the ranking at all: what they must and must not have. */
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useRef, useState } from "react";
 import { ServiceError, search } from "../api/client";
 import { Icon } from "../parts/Icon";
 import { useKnown } from "../search/vocabulary";
@@ -20,18 +20,20 @@ export function Filters({ query, edit }: Props) {
   const [kind, setKind] = useState<Kind>("must");
   const [text, setText] = useState("");
   const [problem, setProblem] = useState<string | null>(null);
+  const field = useRef<HTMLInputElement>(null);
 
   const onAdd = async (event: FormEvent) => {
     event.preventDefault();
     if (text.trim() === "") return;
+    setProblem(null);
     try {
       const condition = await understand(text);
       const same = (other: Condition) => JSON.stringify(other) === JSON.stringify(condition);
       edit((old) => (old[kind].some(same) ? old : { ...old, [kind]: [...old[kind], condition] }));
-      setText("");
-      setProblem(null);
+      // Somebody may have begun with the next one.
+      setText((now) => (now === text ? "" : now));
     } catch (error) {
-      setProblem(error instanceof Error ? error.message : String(error));
+      if (field.current?.value === text) setProblem(error instanceof Error ? error.message : String(error));
     }
   };
   const active = (["must", "mustNot"] as const).flatMap((of) => query[of].map((one) => [of, one] as const));
@@ -47,6 +49,7 @@ export function Filters({ query, edit }: Props) {
           ))}
         </select>
         <input
+          ref={field}
           type="text"
           aria-label="Condition"
           aria-invalid={problem !== null}
@@ -79,7 +82,10 @@ export function Filters({ query, edit }: Props) {
                 <button
                   type="button"
                   aria-label={`Remove filter ${words}`}
-                  onClick={() => edit((old) => ({ ...old, [of]: old[of].filter((other) => other !== one) }))}
+                  onClick={() => {
+                    edit((old) => ({ ...old, [of]: old[of].filter((other) => other !== one) }));
+                    field.current?.focus(); // the button is gone
+                  }}
                 >
                   <Icon name="close" />
                 </button>

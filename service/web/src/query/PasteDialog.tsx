@@ -1,5 +1,5 @@
 /** Takes a graph from somewhere else. */
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import { Dialog } from "../parts/Dialog";
 import { type Pasted, read } from "./paste";
 
@@ -13,12 +13,17 @@ interface Props {
 export function PasteDialog({ begin, onClose, onTake }: Props) {
   const [text, setText] = useState(begin?.text ?? "");
   const [problem, setProblem] = useState<string | null>(begin?.problem ?? null);
+  const reading = useRef<AbortController>(null);
+  useEffect(() => () => reading.current?.abort(), []);
   const onSubmit = async (event: FormEvent) => {
     event.preventDefault();
+    reading.current?.abort();
+    const stop = new AbortController();
+    reading.current = stop;
     try {
-      onTake(await read(text));
+      onTake(await read(text, stop.signal));
     } catch (error) {
-      setProblem(error instanceof Error ? error.message : String(error));
+      if (!stop.signal.aborted) setProblem(error instanceof Error ? error.message : String(error));
     }
   };
   return (

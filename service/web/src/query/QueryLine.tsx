@@ -13,18 +13,24 @@ interface Props {
 
 export function QueryLine({ text, problem, onType, onEnd, children }: Props) {
   const id = useId();
+  const field = useRef<HTMLTextAreaElement>(null);
   const pressed = usePressed();
   // The line may come to need another row: what somebody is clicking on must not move before it is clicked.
   const onBlur = () => {
-    if (!pressed.current) onEnd();
-    else
-      for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(onEnd), { once: true });
+    if (!pressed.current) return onEnd();
+    const first = new AbortController();
+    const end = () => {
+      first.abort();
+      setTimeout(onEnd);
+    };
+    for (const type of ["pointerup", "pointercancel"]) addEventListener(type, end, { signal: first.signal });
   };
   return (
     <div className="query-line">
       <div className="query-field">
         <Icon name="search" />
         <textarea
+          ref={field}
           rows={1}
           aria-label="Query as text"
           aria-multiline="false"
@@ -41,7 +47,15 @@ export function QueryLine({ text, problem, onType, onEnd, children }: Props) {
           onBlur={onBlur}
         />
         {text !== "" && (
-          <button type="button" className="quiet" aria-label="Empty the line" onClick={() => onType("")}>
+          <button
+            type="button"
+            className="quiet"
+            aria-label="Empty the line"
+            onClick={() => {
+              onType("");
+              field.current?.focus(); // the button is gone
+            }}
+          >
             <Icon name="close" />
           </button>
         )}

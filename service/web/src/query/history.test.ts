@@ -17,11 +17,6 @@ it("forgets what was undone when something else is done", () => {
   expect(step(history, { kind: "redo" }).present).toBe(5);
 });
 
-it("merges a change into the present one", () => {
-  const history = step(change(begin(0), 1), { kind: "change", to: (one) => one + 10, merge: true });
-  expect([history.past, history.present]).toEqual([[0], 11]);
-});
-
 it("does not count a change to the same", () => {
   const history = begin(0);
   expect(change(history, 0)).toBe(history);

@@ -7,7 +7,7 @@ export interface History<T> {
 }
 
 export type Step<T> =
-  | { readonly kind: "change"; readonly to: T | ((present: T) => T); readonly merge?: boolean }
+  | { readonly kind: "change"; readonly to: T | ((present: T) => T) }
   | { readonly kind: "undo" }
   | { readonly kind: "redo" };
 
@@ -15,7 +15,7 @@ const MOST = 100;
 
 export const begin = <T>(present: T): History<T> => ({ past: [], present, future: [] });
 
-/** The history after a step; a change with `merge` takes the place of the present one and cannot be undone by itself. */
+/** The history after a step. */
 export function step<T>(history: History<T>, action: Step<T>): History<T> {
   const { past, present, future } = history;
   if (action.kind === "undo") {
@@ -28,6 +28,5 @@ export function step<T>(history: History<T>, action: Step<T>): History<T> {
   }
   const to = typeof action.to === "function" ? (action.to as (present: T) => T)(present) : action.to;
   if (to === present) return history;
-  if (action.merge) return { past, present: to, future };
   return { past: [...past, present].slice(-MOST), present: to, future: [] };
 }

@@ -1,5 +1,5 @@
 /** Places for objects that have none: in rows along the relationships, so that arrows run down the drawing. */
-import type { NativeGraph, Query, QueryObject } from "./model";
+import { freshId, type NativeGraph, type Query, type QueryObject } from "./model";
 
 export const ACROSS = 220;
 export const DOWN = 108;
@@ -84,13 +84,8 @@ export function drawn(
   const taken: { x: number; y: number }[] = stable ? [...kept.values()].map(({ x, y }) => ({ x, y })) : [];
   const objects = graph.objects.map((one) => {
     const old = kept.get(one.id);
-    let id = old?.id;
-    if (id === undefined) {
-      let number = used.size + 1;
-      while (used.has(`o${number}`)) number += 1;
-      id = `o${number}`;
-      used.add(id);
-    }
+    const id = old?.id ?? freshId("o", used);
+    used.add(id);
     ids.set(one.id, id);
     let place = laid.get(one.id) ?? { x: 0, y: 0 };
     if (stable) {

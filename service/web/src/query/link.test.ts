@@ -27,6 +27,26 @@ it.each(["#g={", "#must=1", "#must=[{}]", "#g=[]", '#must=[{"triple":["a"]}]', "
   (hash) => expect(readLink(hash)).toBeNull(),
 );
 
+it.each([
+  [null],
+  ["dog"],
+  [{ id: "a" }],
+  [{ id: 1, name: "dog" }],
+  [{ id: "a", name: "dog", attributes: "tall" }],
+  [{ id: "a", name: "dog", attributes: [null] }],
+])("leaves out a graph with such an object: %j", (object) => {
+  expect(readLink(`#g=${JSON.stringify({ objects: [object] })}`)).toBeNull();
+});
+
+it.each([[7], [[null]], [[{ subject: "a", predicate: "on" }]], [[{ subject: "a", predicate: 1, object: "a" }]]])(
+  "leaves out a graph with such relationships: %j",
+  (relationships) => {
+    const objects = [{ id: "a", name: "dog" }];
+    expect(readLink(`#g=${JSON.stringify({ objects, relationships })}`)).toBeNull();
+    expect(readLink(`#g=${JSON.stringify({ objects })}`)?.graph).toEqual({ objects });
+  },
+);
+
 it("reads a link written by hand", () => {
   expect(readLink("#q=dog on couch")).toMatchObject({ text: "dog on couch" });
   expect(readLink("#q=dog+on+couch")).toMatchObject({ text: "dog on couch" });

@@ -53,8 +53,19 @@ function parse(text: string | null): unknown {
   }
 }
 
-const isGraph = (value: unknown): value is NativeGraph =>
-  typeof value === "object" && value !== null && "objects" in value && Array.isArray(value.objects);
+/** Whether it is a graph as `writeLink` writes it: an address may hold anything. */
+function isGraph(value: unknown): value is NativeGraph {
+  const is = (one: unknown, of: "string" | "object") => typeof one === of && one !== null;
+  const all = (list: unknown, good: (one: Record<string, unknown>) => boolean) =>
+    Array.isArray(list) && list.every((one) => is(one, "object") && good(one));
+  const named = (name: unknown) => name === null || is(name, "string");
+  const words = (list: unknown) => Array.isArray(list) && list.every((one) => is(one, "string"));
+  const { objects, relationships = [] } = Object(value) as Record<string, unknown>;
+  return (
+    all(objects, ({ id, name, attributes = [] }) => is(id, "string") && named(name) && words(attributes)) &&
+    all(relationships, ({ subject, predicate, object }) => words([subject, object]) && named(predicate))
+  );
+}
 
 function conditions(text: string | null): readonly Condition[] {
   const value = parse(text);

@@ -33,8 +33,8 @@ export function requestOf(text: string): SearchRequest {
 }
 
 /** The graph and the filters that a text means, as the service reads it. */
-export async function read(text: string): Promise<Pasted> {
-  const answer = await search({ ...requestOf(text), limit: 1 });
+export async function read(text: string, signal: AbortSignal): Promise<Pasted> {
+  const answer = await search({ ...requestOf(text), limit: 1 }, signal);
   const filter = (answer.filter ?? {}) as { must?: unknown[]; must_not?: unknown[] };
   return {
     graph: answer.query as unknown as NativeGraph,

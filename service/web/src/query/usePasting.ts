@@ -15,10 +15,18 @@ export function usePasting(onTake: (pasted: Pasted) => void, onFail: (failed: Fa
   const told = useRef({ onTake, onFail });
   told.current = { onTake, onFail };
   useEffect(() => {
-    const take = async (text: string) => {
+    let reading = new AbortController();
+    const take = async (source: string | File) => {
+      reading.abort(); // the later of two counts
+      reading = new AbortController();
+      const { signal } = reading;
+      let text = "";
       try {
-        told.current.onTake(await read(text));
+        text = typeof source === "string" ? source : await source.text();
+        const pasted = await read(text, signal);
+        if (!signal.aborted) told.current.onTake(pasted);
       } catch (error) {
+        if (signal.aborted) return;
         told.current.onFail({ text, problem: error instanceof Error ? error.message : String(error) });
       }
     };
@@ -28,13 +36,13 @@ export function usePasting(onTake: (pasted: Pasted) => void, onFail: (failed: Fa
       const text = event.clipboardData?.getData("text/plain") ?? "";
       if (text.trim() !== "") void take(text);
     };
-    const onDrop = async (event: DragEvent) => {
+    const onDrop = (event: DragEvent) => {
       event.preventDefault();
       setOver(false);
       const file = event.dataTransfer?.files[0];
       if (file && file.size > LARGEST)
         told.current.onFail({ text: "", problem: `${file.name} is too large; one graph is enough.` });
-      else void take(file ? await file.text() : (event.dataTransfer?.getData("text/plain") ?? ""));
+      else void take(file ?? event.dataTransfer?.getData("text/plain") ?? "");
     };
     const onOver = (event: DragEvent) => {
       event.preventDefault();
@@ -48,6 +56,7 @@ export function usePasting(onTake: (pasted: Pasted) => void, onFail: (failed: Fa
     document.addEventListener("dragover", onOver);
     document.addEventListener("dragleave", onLeave);
     return () => {
+      reading.abort();
       document.removeEventListener("paste", onPaste);
       document.removeEventListener("drop", onDrop);
       document.removeEventListener("dragover", onOver);

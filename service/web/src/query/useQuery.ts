@@ -24,7 +24,7 @@ export interface QueryState {
   readonly canUndo: boolean;
   readonly canRedo: boolean;
   readonly request: Request;
-  readonly edit: (change: (query: Query) => Query, merge?: boolean) => void;
+  readonly edit: (change: (query: Query) => Query) => void;
   readonly undo: () => void;
   readonly redo: () => void;
   readonly type: (text: string) => void;
@@ -55,13 +55,13 @@ export function useQuery(): QueryState {
   const latest = useRef(query);
   latest.current = query;
 
-  const edit = useCallback((change: (query: Query) => Query, merge = false) => {
+  const edit = useCallback((change: (query: Query) => Query) => {
     const { objects, relationships } = latest.current;
     const next = change(latest.current);
     const drawing = next.objects !== objects || next.relationships !== relationships;
     // A filter leaves alone what has been typed and not been answered yet.
     setTyped((old) => (old === null || old.settled || drawing ? null : old));
-    dispatch({ kind: "change", to: change, merge });
+    dispatch({ kind: "change", to: change });
   }, []);
   const type = useCallback((text: string) => {
     typing.current = true;
@@ -70,7 +70,7 @@ export function useQuery(): QueryState {
       const excluded = old !== null && !old.settled ? old.excluded : mustNot;
       return { text, settled: text.trim() === "", excluded };
     });
-    if (text.trim() === "") dispatch({ kind: "change", to: (old) => ({ ...EMPTY, must: old.must }) });
+    if (text.trim() === "") dispatch({ kind: "change", to: emptied });
   }, []);
   const endTyping = useCallback(() => {
     typing.current = false;
@@ -143,6 +143,10 @@ export function useQuery(): QueryState {
     answered,
   };
 }
+
+/** Without what a line can say. */
+const emptied = (query: Query): Query =>
+  isBlank(query) && query.mustNot.length === 0 ? query : { ...EMPTY, must: query.must };
 
 const opened = (link: Link | null): Query =>
   link === null ? EMPTY : { ...filtersOf(link), ...(link.graph && drawn(link.graph)) };

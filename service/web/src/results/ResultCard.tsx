@@ -1,18 +1,18 @@
 /** One image of the ranking. */
 import { memo, useMemo, useRef } from "react";
 import type { Result } from "../api/client";
-import { Icon } from "../parts/Icon";
 import type { NativeGraph } from "../query/model";
 import { arrows, boxed, standIns, words } from "./matches";
 import { ScenePicture } from "./ScenePicture";
 import { usePhoto } from "./usePhoto";
+import { WordList } from "./WordList";
 
 interface Props {
   readonly result: Result;
   readonly query: NativeGraph;
   readonly browsing: boolean;
   readonly watched: boolean;
-  readonly onOpen: (result: Result) => void;
+  readonly onOpen: (result: Result, query: NativeGraph, browsing: boolean) => void;
 }
 
 const MOST = 5;
@@ -38,7 +38,7 @@ export const ResultCard = memo(function ResultCard({ result, query, browsing, wa
           type="button"
           className="card-open"
           aria-label={`Open image ${result.image_id}`}
-          onClick={() => onOpen(result)}
+          onClick={() => onOpen(result, query, browsing)}
         />
       </div>
       <div className="card-text">
@@ -53,18 +53,7 @@ export const ResultCard = memo(function ResultCard({ result, query, browsing, wa
             </span>
           )}
         </div>
-        {found.length > 0 && (
-          <ul className="words">
-            {found.slice(0, MOST).map((one) => (
-              <li className={one.held ? "held" : "missing"} key={`${one.text} ${one.held}`}>
-                <Icon name={one.held ? "check" : "close"} />
-                <span className="hidden">{one.held ? "has " : "misses "}</span>
-                {one.text}
-              </li>
-            ))}
-            {found.length > MOST && <li className="rest">and {found.length - MOST} more</li>}
-          </ul>
-        )}
+        <WordList words={found} most={MOST} />
       </div>
     </li>
   );

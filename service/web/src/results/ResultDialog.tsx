@@ -7,6 +7,7 @@ import { labels, type NativeGraph } from "../query/model";
 import { arrows, boxed, standIns, words } from "./matches";
 import { ScenePicture } from "./ScenePicture";
 import { usePhoto } from "./usePhoto";
+import { WordList } from "./WordList";
 
 interface Props {
   readonly result: Result;
@@ -50,17 +51,7 @@ export function ResultDialog({ result, query, browsing, onClose, onSearch }: Pro
               )}
             </p>
           )}
-          {found.length > 0 && (
-            <ul className="words" aria-label="Of the query">
-              {found.map((one) => (
-                <li className={one.held ? "held" : "missing"} key={`${one.text} ${one.held}`}>
-                  <Icon name={one.held ? "check" : "close"} />
-                  <span className="hidden">{one.held ? "has " : "misses "}</span>
-                  {one.text}
-                </li>
-              ))}
-            </ul>
-          )}
+          <WordList words={found} label="Of the query" />
         </div>
         <div className="result-graph">
           <button type="button" className="primary" onClick={() => onSearch(graph)}>

@@ -9,7 +9,8 @@ import { ResultCard } from "./ResultCard";
 interface Props {
   readonly search: Search;
   readonly watched: string | null;
-  readonly onOpen: (result: Result) => void;
+  /** Told with what the result is an answer to. */
+  readonly onOpen: (result: Result, query: NativeGraph, browsing: boolean) => void;
 }
 
 export function Results({ search, watched, onOpen }: Props) {

@@ -14,7 +14,9 @@ interface Props {
 export function ResultsHead({ state, search, watch, onUnwatch }: Props) {
   return (
     <div className="results-head">
-      <h2 id="results-title">Results</h2>
+      <h2 id="results-title" tabIndex={-1}>
+        Results
+      </h2>
       <p role="status" className="status">
         {say(state, search)}
       </p>

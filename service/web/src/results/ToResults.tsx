@@ -16,7 +16,11 @@ export function ToResults({ found }: { readonly found: Found | null }) {
   }, []);
   if (!below || found === null || found.browsing) return null;
   const { total } = found.answer;
-  const onClick = () => document.getElementById("results-title")?.scrollIntoView({ block: "start" });
+  const onClick = () => {
+    const title = document.getElementById("results-title");
+    title?.scrollIntoView({ block: "start" });
+    title?.focus({ preventScroll: true }); // the button goes away
+  };
   return (
     <button type="button" className="primary to-results" onClick={onClick}>
       See {total.toLocaleString("en")} {total === 1 ? "image" : "images"}

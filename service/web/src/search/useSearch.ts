@@ -60,6 +60,7 @@ export function useSearch(
   // biome-ignore lint/correctness/useExhaustiveDependencies: the key stands for the request
   useEffect(() => {
     if (done.current === request.key) {
+      setProblem(null); // it was that of another query
       setBusy(false);
       return;
     }
@@ -101,8 +102,8 @@ export function useSearch(
   }, [request.key, attempt]);
 
   const more = useCallback(async () => {
-    if (!found || found.complete || loadingMore || busy) return;
     const { request } = latest.current;
+    if (!found || found.key !== request.key || found.complete || loadingMore || busy) return;
     const stop = new AbortController();
     pages.current = stop;
     setLoadingMore(true);

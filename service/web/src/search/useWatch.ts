@@ -25,7 +25,7 @@ export function useWatch(imageId: string | null, found: Found | null, request: R
       return;
     }
     const stop = new AbortController();
-    const put = (rank: number | null) =>
+    const put = (rank: number | null | undefined) =>
       setWatch((old) => ({ imageId, before: old?.imageId === imageId ? old.now : undefined, now: rank }));
     const seen = found.results.find((one) => one.image_id === imageId);
     if (seen) put(seen.rank);
@@ -39,7 +39,7 @@ export function useWatch(imageId: string | null, found: Found | null, request: R
       };
       search(body, stop.signal).then(
         (answer) => put(answer.results.find((one) => one.image_id === imageId)?.rank ?? null),
-        () => undefined, // the ranking itself tells what is wrong
+        () => stop.signal.aborted || put(undefined), // the ranking itself tells what is wrong
       );
     }
     return () => stop.abort();

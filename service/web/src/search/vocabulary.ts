@@ -20,7 +20,7 @@ export function complete(kind: NameKind, prefix: string, limit = 8): Promise<rea
   if (found) return found;
   const list = names(kind, plain(prefix), limit);
   lists.set(key, list);
-  list.catch(() => lists.delete(key)); // asked again when it may be there
+  list.catch(() => lists.get(key) === list && lists.delete(key)); // asked again when it may be there
   return list;
 }
 
@@ -29,10 +29,16 @@ export function useKnown(): Known {
   return useSyncExternalStore(subscribe, () => known);
 }
 
-/** After this everything is asked anew: the catalogue or the key has changed. */
+/** After this everything is asked anew: the catalogue or the key has changed. What was known counts until it is. */
 export function forget(): void {
   lists.clear();
   asked.clear();
+  renew();
+}
+
+function renew(): void {
+  known = makeKnown();
+  for (const listener of listeners) listener();
 }
 
 function subscribe(listener: () => void): () => void {
@@ -43,7 +49,7 @@ function subscribe(listener: () => void): () => void {
 function makeKnown(): Known {
   return (kind, text) => {
     const key = `${kind} ${plain(text)}`;
-    if (!facts.has(key) && !asked.has(key)) {
+    if (!asked.has(key)) {
       asked.add(key);
       // Not while somebody renders.
       queueMicrotask(() => void learn(kind, text, key));
@@ -62,6 +68,5 @@ async function learn(kind: "object" | "predicate", text: string, key: string): P
     key,
     list.some((one) => one.known && plain(one.name) === plain(text)),
   );
-  known = makeKnown();
-  for (const listener of listeners) listener();
+  renew();
 }
