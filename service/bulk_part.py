@@ -143,7 +143,13 @@ class _Part:
         dimension = self._model.encoder.config.dimension
         fields = {name: pa.list_(pa.int64()) for name in ENTRY_FIELDS}
         schema = pa.schema(
-            {"id": pa.string(), "vector": pa.list_(pa.float32(), dimension), "record": pa.list_(pa.string()), **fields}
+            # Sorting joins all records of a part, which may be more than the 2 GB that 32-bit offsets can tell.
+            {
+                "id": pa.string(),
+                "vector": pa.list_(pa.float32(), dimension),
+                "record": pa.list_(pa.large_string()),
+                **fields,
+            }
         )
         unfinished = target.with_name(f"{target.name}.{time.monotonic_ns()}{UNFINISHED}")
         try:

@@ -104,6 +104,12 @@ def rows_of(part: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def schema_of(part: Path) -> Any:  # noqa: ANN401 (pyarrow has no types)
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    return pq.read_schema(part)
+
+
 def test_two_workers_make_what_one_process_makes_and_nothing_twice(cluster: str, sources: Path, tmp_path: Path) -> None:
     out, checkpoint = tmp_path / "out", tmp_path / "checkpoint"
     arguments = ("bulk-encode", str(sources), "--out", str(out), "--checkpoint", str(checkpoint), "--address", cluster)
@@ -204,6 +210,9 @@ def test_a_part_is_whole_or_absent_and_says_what_is_wrong(sources: Path, tmp_pat
     assert encode("part-1.jsonl", strict=True).error is not None, "the part is there, but not without bad records"
     assert not encode("part-0.jsonl").reused
     assert encode("part-0.jsonl").reused
+    assert str(schema_of(part_of(sources / "part-0.jsonl", out)).field("record").type.value_type) == "large_string", (
+        "records of over 2 GB can be sorted"
+    )
     make_checkpoint(checkpoint, seed=1)
     part = part_of(sources / "part-0.jsonl", out)
     part.write_bytes(part.read_bytes()[:-30])
