@@ -1,4 +1,4 @@
-"""The one thread that encodes and looks up; searches that wait for it at the same time are done together."""
+"""The threads that encode and look up; searches that wait for one at the same time are done together."""
 
 import asyncio
 import logging
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final, TypeVar
 
+import torch
+
 from model.batch import PackedGraphs
 from model.inference import embed
 from model.scene_graph import SceneGraph
@@ -21,6 +23,9 @@ from service.search import SearchAnswer, SearchQuery, search
 
 MAX_BATCH: Final = 64
 """Searches done together; more gain little and make each wait longer."""
+
+_MOST_THREADS: Final = 4  # from there on they would mostly wait for the interpreter's lock
+_LONG: Final = 0.5  # milliseconds of encoding a search that are worth a thread
 
 T = TypeVar("T")
 
@@ -43,29 +48,32 @@ Outcome = tuple[_Waiting, Any]
 
 
 class SearchWorker:
-    """Does all encoding and looking up of a process, in one thread.
+    """Does all encoding and looking up of a process, in few threads.
 
-    One core per search gives more searches a second than several in turn, and neither the encoder nor a GPU index is
-    shared between threads. Whatever has come while the thread was busy is its next batch: encoding and looking up
-    together costs less than one after the other, and no search waits for others to come.
+    One core per search gives more searches a second than several in turn, so each thread has one. Whatever has come
+    while a thread was busy is its next batch: encoding and looking up together costs less than one after the other, and
+    no search waits for others to come. Where encoding takes long, as a graph convolution does, batches are done at the
+    same time; where it does not, fewer and larger batches are faster, because threads share the interpreter's lock.
 
     Args:
-        observe: told of all batches.
+        observe: told of all batches, from any of the threads.
     """
 
     def __init__(self, observe: Observe | None = None) -> None:
         self._observe = observe
-        self._executor = ThreadPoolExecutor(1, "search", initializer=use_one_thread)
+        self._threads = min(torch.get_num_threads(), _MOST_THREADS)
+        self._executor = ThreadPoolExecutor(self._threads, "search", initializer=use_one_thread)
         self._waiting: deque[_Waiting] = deque()
         self._lock = threading.Lock()
-        self._called = False  # a turn of the thread is due for what waits
+        self._turns = 0  # under way, or due
+        self._most_turns = 1  # that may be
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
         """The page that a query asks for. Cancelled before its turn, it is never begun."""
         return await self.run(lambda: query, lambda _, answer: answer)
 
     async def run(self, read: Callable[[], SearchQuery], finish: Callable[[SearchQuery, SearchAnswer], T]) -> T:
-        """A search with what comes before and after it in the same turn of the thread, which saves two changes of it.
+        """A search with what comes before and after it in the same turn of a thread, which saves two changes of it.
 
         Args:
             read: gives the query; short, because others wait for it. What it raises is raised here.
@@ -92,17 +100,22 @@ class SearchWorker:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _call(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have the thread take its turn after those that are due already; the lock is held."""
-        if not self._called:
-            self._called = True
+        """Have one more thread take its turn, if there is something for it to do and it may; the lock is held."""
+        if self._waiting and self._turns < self._most_turns:
             self._executor.submit(self._take_turn, loop)
+            self._turns += 1
 
     def _take_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-            self._called = False
-            if self._waiting:
-                self._call(loop)
+        try:
+            self._do(batch, loop)
+        finally:
+            with self._lock:
+                self._turns -= 1
+                self._call(loop)  # after what else is due
+
+    def _do(self, batch: Sequence[_Waiting], loop: asyncio.AbstractEventLoop) -> None:
         read: list[tuple[_Waiting, SearchQuery]] = []
         for waiting in batch:
             if waiting.outcome.cancelled():
@@ -128,6 +141,7 @@ class SearchWorker:
                 return [(batch[0][0], error)]
             _log.warning("a batch of %d searches failed; each is now done alone", len(batch))
             return [outcome for one in batch for outcome in self._search([one])]
+        self._most_turns = self._threads if answers[0].encode_ms > _LONG * len(batch) else 1
         if self._observe is not None:
             self._observe(answers[0], [begun - waiting.since for waiting, _ in batch], time.perf_counter() - begun)
         return outcomes

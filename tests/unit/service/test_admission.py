@@ -124,7 +124,7 @@ def test_a_client_that_leaves_ends_its_search_before_the_engine_begins_it(monkey
         admission = Admission(8, 60)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            query: Any = SimpleNamespace(name=scope["name"], snapshot=None)
+            query: Any = SimpleNamespace(name=scope["name"], snapshot=None, encode_ms=0.0)
             await worker.search(query)
             await answer(send)
 
