@@ -16,6 +16,7 @@ import torch
 from model.batch import PackedGraphs
 from model.inference import embed
 from model.scene_graph import SceneGraph
+from service.errors import IndexVersionError, VectorStoreError
 from service.index.ranking import Vectors
 from service.index.state import Version
 from service.index.vector_index import use_one_thread
@@ -66,6 +67,7 @@ class SearchWorker:
         self._waiting: deque[_Waiting] = deque()
         self._lock = threading.Lock()
         self._turns = 0  # under way, or due
+        self._busy = 0  # under way
         self._most_turns = 1  # that may be
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
@@ -107,11 +109,15 @@ class SearchWorker:
 
     def _take_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
-            batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+            share = -(-len(self._waiting) // max(self._most_turns - self._busy, 1))  # the rest is for other threads
+            batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, share))]
+            self._busy += 1
+            self._call(loop)
         try:
             self._do(batch, loop)
         finally:
             with self._lock:
+                self._busy -= 1
                 self._turns -= 1
                 self._call(loop)  # after what else is due
 
@@ -136,6 +142,8 @@ class SearchWorker:
                 (waiting, waiting.finish(query, answer))
                 for (waiting, query), answer in zip(batch, answers, strict=True)
             ]
+        except (IndexVersionError, VectorStoreError) as error:
+            return [(waiting, error) for waiting, _ in batch]  # each would wait for the same, and get the same
         except Exception as error:  # noqa: BLE001 (whatever it is, it is one search's, which gets it)
             if len(batch) == 1:
                 return [(batch[0][0], error)]

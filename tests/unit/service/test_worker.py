@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from service.errors import VectorStoreError
 from service.worker import MAX_BATCH, SearchWorker
 
 PATIENCE = 20  # seconds
@@ -79,6 +80,31 @@ def test_batches_are_done_at_the_same_time_where_encoding_takes_long_and_there_a
         assert searches.sizes == [1, 1, 3]  # what came meanwhile is one batch
 
 
+def test_threads_that_are_free_share_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    searches = Searches(5.0)
+    worker = worker_with(monkeypatch, searches, cores=2)
+
+    async def run() -> None:
+        searches.let_go.set()
+        await asyncio.gather(*(worker.search(query()) for _ in range(2)))  # tells how long encoding takes
+        searches.sizes.clear()
+        searches.let_go.clear()
+        begin = threading.Event()
+        for _ in range(2):
+            worker._executor.submit(begin.wait, PATIENCE)  # no thread takes a turn before all searches wait
+        others = [asyncio.create_task(worker.search(query())) for _ in range(8)]
+        await asyncio.sleep(0)
+        begin.set()
+        await searches.begun(2)
+        searches.let_go.set()
+        await asyncio.gather(*others)
+
+    asyncio.run(run())
+    worker.close()
+
+    assert searches.sizes[:2] == [4, 4]
+
+
 def test_a_batch_has_a_bound_and_the_rest_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
     searches = Searches(0.0)
     worker = worker_with(monkeypatch, searches, cores=1)
@@ -95,3 +121,30 @@ def test_a_batch_has_a_bound_and_the_rest_comes_next(monkeypatch: pytest.MonkeyP
     worker.close()
 
     assert searches.sizes == [1, MAX_BATCH, 3]
+
+
+def test_what_befalls_the_whole_index_is_not_tried_for_each_search_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def fail(queries: list[Any]) -> list[Any]:
+        tried.append(len(queries))
+        raise VectorStoreError("Milvus does not answer")
+
+    searches = Searches(0.0)
+    worker = worker_with(monkeypatch, searches, cores=1)
+
+    async def run() -> list[Any]:
+        first = asyncio.create_task(worker.search(query()))
+        await searches.begun(1)
+        others = [asyncio.create_task(worker.search(query())) for _ in range(5)]
+        await asyncio.sleep(0)
+        monkeypatch.setattr("service.worker.search", fail)
+        searches.let_go.set()
+        return await asyncio.gather(first, *others, return_exceptions=True)
+
+    outcomes = asyncio.run(run())
+    worker.close()
+
+    assert tried == [5]
+    assert outcomes[0] is searches.answer
+    assert all(isinstance(outcome, VectorStoreError) for outcome in outcomes[1:])
