@@ -53,8 +53,8 @@ reproduce: setup ## The paper's tables and figures, small: on a demo world of 60
 	    --captions reproduce-demo/world/captions.json --word-vectors reproduce-demo/world/word_vectors.txt --out reproduce-demo/dataset
 	$(BIN)/scenerank reproduce reproduce-demo/dataset --out reproduce-demo/report --minutes 0.05 --seeds 2 --no-ablations --set layers=2 --set hidden=128
 
-test: setup ## Run all tests
-	$(BIN)/pytest
+test: setup ## Run all tests, two files at a time
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 	$(if $(NODE),test ! -d $(WEB)/node_modules || npm --prefix $(WEB) test --silent)
 
 check: setup ## Lint, formatting, types, import rules

@@ -37,7 +37,7 @@ ADMIN_KEY: Final = "integration-key"
 ADMIN: Final = {"X-API-Key": ADMIN_KEY}
 RECORDS: Final = 300
 JOB_TIMEOUT: Final = 10.0
-PATIENCE: Final = 30.0  # seconds until a test gives up waiting for something that comes sooner
+PATIENCE: Final = 90.0  # seconds until a test gives up waiting for something that comes sooner
 
 NewDatabase = Callable[[], str]
 
