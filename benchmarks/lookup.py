@@ -23,7 +23,8 @@ import numpy as np
 from service.index.approximate import build_approximate, parse_index_kind
 from service.index.ranking import Lookup, Rows, Vectors
 from service.index.recall import measure_recall
-from service.index.vector_index import VectorIndex, use_one_thread
+from service.index.vector_index import VectorIndex
+from service.threads import use_one_thread
 
 SIZES = ((45_000, 300), (45_000, 768), (200_000, 768))
 LARGE = (1_000_000, 768)

@@ -30,7 +30,8 @@ from service.index.milvus import Milvus
 from service.index.milvus_rows import number_of, row_of_image
 from service.index.quantized import is_fast, load_quantized, save_quantized
 from service.index.ranking import Lookup, Vectors
-from service.index.vector_index import VectorIndex, use_one_thread
+from service.index.vector_index import VectorIndex
+from service.threads import use_one_thread
 
 DIMENSION = 768
 GRAPHS = 4000

@@ -31,7 +31,7 @@ from service.catalogue import stored_image
 from service.index.milvus import ENTRY_FIELDS
 from service.index.milvus_rows import row_of_image
 from service.index.name_counts import NameCounts
-from service.index.vector_index import use_one_thread
+from service.threads import use_one_thread
 
 SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".parquet")
 UNFINISHED: Final = ".unfinished"

@@ -23,9 +23,9 @@ from service.index.backend import build, open_store
 from service.index.build import Progress
 from service.index.manifest import IndexManifest, read_manifest
 from service.index.state import Store
-from service.index.vector_index import use_one_thread
 from service.jobs import Jobs
 from service.settings import Settings
+from service.threads import use_one_thread
 
 _REPORT_INTERVAL: Final = 0.5  # seconds
 _GRACE: Final = 0.5  # seconds that the work gets to end by itself when nobody wants it any more

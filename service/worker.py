@@ -11,21 +11,18 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final, TypeVar
 
-import torch
-
 from model.batch import PackedGraphs
 from model.inference import embed
 from model.scene_graph import SceneGraph
 from service.errors import IndexVersionError, VectorStoreError
 from service.index.ranking import Vectors
 from service.index.state import Version
-from service.index.vector_index import use_one_thread
 from service.search import SearchAnswer, SearchQuery, search
+from service.threads import cores, use_one_thread
 
 MAX_BATCH: Final = 64
 """Searches done together; more gain little and make each wait longer."""
 
-_MOST_THREADS: Final = 4  # from there on they would mostly wait for the interpreter's lock
 _LONG: Final = 0.5  # milliseconds of encoding a search that are worth a thread
 
 T = TypeVar("T")
@@ -62,7 +59,7 @@ class SearchWorker:
 
     def __init__(self, observe: Observe | None = None) -> None:
         self._observe = observe
-        self._threads = min(torch.get_num_threads(), _MOST_THREADS)
+        self._threads = cores()
         self._executor = ThreadPoolExecutor(self._threads, "search", initializer=use_one_thread)
         self._waiting: deque[_Waiting] = deque()
         self._lock = threading.Lock()

@@ -232,13 +232,3 @@ def _hide(products: Vectors, lookup: Lookup, excluded: Rows, block: slice) -> No
 def _within(rows: Rows, block: slice) -> slice:
     """Which of some rising rows are in a block."""
     return slice(*np.searchsorted(rows, (block.start, block.stop)))
-
-
-def use_one_thread() -> None:
-    """Let the thread that calls this encode and search by itself.
-
-    For one query the threads of PyTorch and FAISS mostly wait for each other: on a busy machine that makes a search
-    several times slower.
-    """
-    torch.set_num_threads(1)
-    faiss.omp_set_num_threads(1)

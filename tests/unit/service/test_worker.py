@@ -43,7 +43,7 @@ class Searches:
 
 def worker_with(monkeypatch: pytest.MonkeyPatch, searches: Searches, *, cores: int) -> SearchWorker:
     monkeypatch.setattr("service.worker.search", searches)
-    monkeypatch.setattr("torch.get_num_threads", lambda: cores)
+    monkeypatch.setattr("service.worker.cores", lambda: cores)
     return SearchWorker()
 
 
