@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from service.search import SearchQuery
 from service.tables import Job
 from tests.conftest import skip_or_fail
 from tests.factories import make_checkpoint, make_records
+from tests.ports import free_port
 
 ADMIN_KEY: Final = "integration-key"
 ADMIN: Final = {"X-API-Key": ADMIN_KEY}
@@ -227,9 +227,7 @@ class Service:
 @contextmanager
 def serving(place: Place, *, stderr: IO[bytes] | int | None = None) -> Iterator[Service]:
     """A service process, ended at the end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "scenerank", "serve", "--port", str(port)]
     process = subprocess.Popen(command, env=place.environment, stderr=stderr)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:

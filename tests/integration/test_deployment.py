@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import pytest
 
 from tests.conftest import skip_or_fail
 from tests.integration.conftest import ADMIN, PATIENCE, Place, Service, until
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 QUERY = {"graph": {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}, "limit": 5}
@@ -54,12 +54,6 @@ def _status(url: str) -> int | None:
         return httpx.get(url, timeout=PATIENCE).status_code
     except httpx.TransportError:
         return None
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import socket
 import threading
 import time
 from collections import defaultdict
@@ -32,6 +31,7 @@ from service.settings import Settings
 from tests.factories import make_checkpoint, make_records
 from tests.integration import killed
 from tests.integration.conftest import ADMIN, PATIENCE, NewDatabase, Place, query_of, until
+from tests.ports import free_port
 
 KILLS: Final = int(os.environ.get("SCENERANK_TEST_KILLS", "25"))  # on each kind of database
 IMAGES: Final = 120
@@ -188,13 +188,6 @@ def processes() -> Iterator[dict[str, ForkServerProcess]]:
     for process in running.values():
         process.kill()
         process.join()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 def start_service(place: Place) -> tuple[ForkServerProcess, httpx.Client]:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import skip_or_fail
 from tests.integration.conftest import ADMIN, PATIENCE, RECORDS, Place, Service, serving, until
+from tests.ports import free_port
 
 MAN_ON_HORSE: Final[dict[str, Any]] = {
     "objects": [{"id": "m", "name": "man", "attributes": ["tall"]}, {"id": "h", "name": "horse"}],
@@ -52,9 +53,7 @@ class Server:
     """A Milvus server, of milvus-lite, in a process of its own."""
 
     def __init__(self, directory: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
