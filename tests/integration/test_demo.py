@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.integration.conftest import PATIENCE, until
+from tests.ports import free_port
 
 
 def command(directory: Path, *options: str) -> list[str]:
@@ -91,8 +92,7 @@ def test_a_demo_whose_service_ends_says_so(built: Path) -> None:
 
 def started(directory: Path) -> tuple[str, subprocess.Popen[str]]:
     """A demo that serves, and its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = command(directory, "--port", str(port))
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
