@@ -1,6 +1,5 @@
-"""Searches with nothing wrong, answered past the framework, which takes longer over one than all else does."""
+"""Searches that are what they should be, answered past the framework, which takes longer over one than all else."""
 
-import contextlib
 from typing import Final
 
 from pydantic import ValidationError
@@ -8,6 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.errors import SceneRankError
 from service.dependencies import Services, is_one_of
+from service.errors import problem_of
+from service.middleware import send_problem
 from service.routes.search import answer, respond, router
 from service.search_schemas import SearchRequest
 
@@ -16,7 +17,7 @@ _ROUTE: Final = next(route for route in router.routes if getattr(route, "path", 
 
 
 class SearchLane:
-    """Answers POST /search; a request that is not plainly right goes on to the framework, which says what is wrong.
+    """Answers POST /search; a request that is not of the right form goes on to the framework, which says what is wrong.
 
     Args:
         app: the framework, with the same search as one of its routes.
@@ -32,13 +33,20 @@ class SearchLane:
         state = scope["app"].state
         services: Services = state.services
         body = await receive()  # whole: BodyLimitMiddleware has put it together
-        if _is_plain(scope, services) and (request := _read(body["body"])) is not None:
-            with contextlib.suppress(SceneRankError):  # the framework comes to the same end, and tells it
-                response = respond(await answer(request, services, state.metrics))
-                scope["route"] = _ROUTE
-                await response(scope, receive, send)
-                return
-        await self._app(scope, _replay(body, receive), send)
+        request = _read(body["body"]) if _is_plain(scope, services) else None
+        if request is None:
+            await self._app(scope, _replay(body, receive), send)
+            return
+        scope["route"] = _ROUTE
+        try:
+            found = await answer(request, services, state.metrics)
+        except SceneRankError as error:
+            document = problem_of(error)
+            if document.kind.status == 500:
+                raise  # the middleware logs it and answers
+            await send_problem(document, scope, send)
+        else:
+            await respond(found)(scope, receive, send)
 
 
 def _is_plain(scope: Scope, services: Services) -> bool:

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,6 +8,7 @@ from pydantic import SecretStr
 from starlette.types import Message, Receive, Scope, Send
 
 import service.search_lane as module
+from model.errors import DataError
 from service.errors import NoIndexError
 from service.search_lane import SearchLane
 from service.search_schemas import SearchRequest, SearchResponse, Took
@@ -86,7 +88,6 @@ def test_what_is_plainly_right_does_not_reach_the_framework(monkeypatch: pytest.
         {"keys": ("one",), "headers": {b"x-api-key": b"two"}},
         {"body": b'{"graph": 1}'},
         {"body": b"{"},
-        {"error": NoIndexError("nothing is indexed yet")},
     ],
     ids=repr,
 )
@@ -97,6 +98,12 @@ def test_all_else_reaches_the_framework_as_it_came(monkeypatch: pytest.MonkeyPat
     assert sent == b""
 
 
-def test_what_is_no_problem_of_the_request_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_that_fails_is_told_and_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    forwarded, sent = ask(monkeypatch, error=NoIndexError("nothing is indexed yet"))
+
+    assert forwarded is None
+    assert json.loads(sent)["detail"] == "nothing is indexed yet"
+    with pytest.raises(DataError):  # a fault of the service, which the middleware answers
+        ask(monkeypatch, error=DataError("damaged"))
     with pytest.raises(ZeroDivisionError):
         ask(monkeypatch, error=ZeroDivisionError())
