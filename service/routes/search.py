@@ -144,7 +144,11 @@ def _read_one(query: object) -> SearchRequest | RequestInvalidError:
 
 
 async def answer(body: SearchRequest, services: Services, metrics: Metrics) -> SearchResponse:
-    """What a search finds."""
+    """What a search finds.
+
+    Raises:
+        SceneRankError: what `interpret` raises, or there is no index that can be searched.
+    """
     started = perf_counter()
     snapshot = services.engine.require_snapshot()
     read = partial(interpret, body, snapshot, services.settings)
