@@ -6,6 +6,7 @@ client does. A search counts from its whole body to its answer, so the queue is 
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,6 +30,8 @@ class Admission:
         self.timeout = timeout
         self.waiting = 0
         """Searches under way or waiting."""
+        self.observe: Callable[[int], object] = lambda _: None
+        """Is told `waiting` whenever it changes."""
         self.draining = False
         """The service has been told to end."""
 
@@ -41,10 +44,12 @@ class Admission:
         if self.waiting >= self.max_queue:
             raise OverloadedError(f"{self.waiting} searches are waiting, which is as many as may; ask again later")
         self.waiting += 1
+        self.observe(self.waiting)
 
     def leave(self) -> None:
         """Give the place back."""
         self.waiting -= 1
+        self.observe(self.waiting)
 
 
 class AdmissionMiddleware:

@@ -1,10 +1,18 @@
-"""What Prometheus is told at GET /metrics. No label has a value that a stranger could choose."""
+"""What Prometheus is told at GET /metrics. No label has a value that a stranger could choose.
 
+Where several processes serve one port, PROMETHEUS_MULTIPROC_DIR names a directory in which each keeps its figures, and
+whichever is asked tells those of all. What the catalogue and the index are it tells of itself: all follow the same.
+"""
+
+import contextlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service.admission import Admission
@@ -18,50 +26,61 @@ _REJECTED: Final = {429: "rate_limit", 503: "queue_full", 504: "deadline"}
 
 
 class Metrics:
-    """The figures of one application."""
+    """The figures of one application, and of all processes that serve it."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        own: CollectorRegistry | None = self.registry
+        directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if directory is not None:
+            own = None  # what is counted here is in the files too, and would be told twice
+            self.registry.register(_Processes(Path(directory)))
         self._requests = Counter(
             "scenerank_requests",
             "Requests by route and status; 499: the client left before its answer.",
             ("method", "route", "status"),
-            registry=self.registry,
+            registry=own,
         )
         self._request_seconds = Histogram(
             "scenerank_request_seconds",
             "From the first byte of a request to the last of its answer, by route.",
             ("route",),
             buckets=_SECONDS,
-            registry=self.registry,
+            registry=own,
         )
         self._stage_seconds = Histogram(
             "scenerank_search_stage_seconds",
             "Stages of a search: queue, then encode and search of its batch; total is from the queue to the ranking.",
             ("stage",),
             buckets=_SECONDS,
-            registry=self.registry,
+            registry=own,
         )
         # By label once: that takes as long as to observe.
         self._stages = [self._stage_seconds.labels(stage) for stage in ("queue", "encode", "search", "total")]
-        self._warnings = Counter(
-            "scenerank_warnings", "Warnings in answers, by code.", ("code",), registry=self.registry
-        )
+        self._warnings = Counter("scenerank_warnings", "Warnings in answers, by code.", ("code",), registry=own)
         self._batch_sizes = Histogram(
             "scenerank_batch_size",
             "Searches that were encoded and looked up together.",
             buckets=[size for size in (1, 2, 4, 8, 16, 32) if size < MAX_BATCH] + [MAX_BATCH],
-            registry=self.registry,
+            registry=own,
         )
         self._rejected = Counter(
-            "scenerank_rejected", "Requests that were not served, by reason.", ("reason",), registry=self.registry
+            "scenerank_rejected", "Requests that were not served, by reason.", ("reason",), registry=own
         )
         for reason in _REJECTED.values():
             self._rejected.labels(reason)  # from the start, so that a rate is 0 and not missing
+        self._queue_depth = Gauge(
+            "scenerank_queue_depth", "Searches under way or waiting.", registry=own, multiprocess_mode="livesum"
+        )
+        self._queue_limit = Gauge(
+            "scenerank_queue_limit", "Searches that may be at once.", registry=own, multiprocess_mode="livesum"
+        )
 
     def follow(self, engine: Engine, admission: Admission) -> None:
         """Tell the state of these too."""
-        self.registry.register(_State(engine, admission))
+        self._queue_limit.set(admission.max_queue)
+        admission.observe = self._queue_depth.set
+        self.registry.register(_State(engine))
 
     def count_request(self, *, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request that is over.
@@ -102,20 +121,30 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-class _State(Collector):
-    """What is true at the moment of asking."""
+class _Processes(Collector):
+    """What all processes have counted, those that have ended too, and the gauges of those that live."""
 
-    def __init__(self, engine: Engine, admission: Admission) -> None:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def collect(self) -> Iterable[Metric]:
+        # An empty file is of a process that begins, or was killed as it began: its reader would fail, with all figures.
+        files = []
+        for file in self._directory.glob("*.db"):
+            with contextlib.suppress(FileNotFoundError):  # the gauges of a process that has just ended
+                if file.stat().st_size:
+                    files.append(str(file))
+        figures: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # has no types
+        return figures
+
+
+class _State(Collector):
+    """What this process answers from at the moment of asking."""
+
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._admission = admission
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
-            "scenerank_queue_depth", "Searches under way or waiting.", value=self._admission.waiting
-        )
-        yield GaugeMetricFamily(
-            "scenerank_queue_limit", "Searches that may be at once.", value=self._admission.max_queue
-        )
         snapshot = self._engine.snapshot
         if snapshot is None:
             return
