@@ -12,10 +12,13 @@ import pytest
 
 from service.client import SceneRankClient, ServiceError
 from service.search_schemas import SearchResponse
+from tests.factories import make_records
 from tests.integration.conftest import ADMIN_KEY, PATIENCE, RECORDS, Place, Service, serving, until
 
 README: Final = (Path(__file__).parents[2] / "README.md").read_text()
 GRAPH: Final = {"objects": ["man", "horse"], "relationships": [[0, "riding", 1]]}
+HORSE: Final = {"objects": ["horse"], "relationships": []}
+GRAPHS: Final = {record.image_id: record.graph for record in make_records(RECORDS)}
 DOCUMENTED_URL: Final = "http://localhost:8000"
 
 
@@ -73,6 +76,13 @@ def test_the_command_prints_a_table_or_json(service: Service) -> None:
         (["--graph", "-"], "[]", "a JSON object"),
         (["--graph", "-"], '{"objects": []}', "not valid: /graph/objects"),
         (["--graph", "missing.json"], "", "missing.json: No such file"),
+        (
+            ["--text", "man", "--must", "man, , horse"],
+            "",
+            "for --must: 'man, , horse' is no condition; write an object",
+        ),
+        (["--text", "man", "--must-not", "*"], "", "for --must-not: '*' is no condition; write an object"),
+        (["--text", "man", "--offset", "10000"], "", "/offset: offset + limit is at most"),
         (["--triple", "man riding horse", "--url", "http://127.0.0.1:9"], "", "see that the service runs"),
         ([], "", "give one of --graph FILE"),
     ],
@@ -156,6 +166,45 @@ def test_the_command_explains(service: Service) -> None:
         assert "man riding horse" in line
         assert "cup" in line
         assert result["url"] in line
+
+
+def test_the_command_filters_before_the_ranking(service: Service) -> None:
+    everything = service.search(HORSE, limit=RECORDS).json()["results"]
+
+    def kept(image_id: str) -> bool:
+        graph = GRAPHS[image_id]
+        name = {item.id: item.name for item in graph.objects}
+        return (
+            any((name[edge.subject], edge.predicate) == ("man", "riding") for edge in graph.relationships)
+            and any((item.name, item.attributes) == ("man", ("tall",)) for item in graph.objects)
+            and not {"car", "tree"} & set(name.values())
+        )
+
+    expected = [result for result in everything if kept(result["image_id"])]
+    conditions = ["--must", "man riding *", "--must", "men, tall", "--must-not", "car"]
+
+    page = ask(service, "--text", "horse; not tree", *conditions, "--offset", "1", "--limit", "2", "--json")
+
+    answer = json.loads(page.stdout)
+    assert answer["total"] == len(expected) > 3
+    assert [result["image_id"] for result in answer["results"]] == [result["image_id"] for result in expected[1:3]]
+    assert answer["filter"] == {
+        "must": [{"triple": ["man", "riding", None]}, {"attribute": ["men", "tall"]}],
+        "must_not": [{"object": "car"}, {"object": "tree"}],
+    }
+    assert [warning["pointer"] for warning in answer["warnings"]] == ["/filter/must/1/attribute/0"]
+
+
+def test_the_command_cuts_the_ranking_and_looks_again(service: Service) -> None:
+    everything = service.search(HORSE, limit=RECORDS).json()["results"]
+    least = everything[4]["score"]
+    again = service.search(GRAPH, limit=3, rerank="triples").json()["results"]
+
+    above = ask(service, "--text", "horse", "--min-score", str(least), "--json")
+    reranked = ask(service, "--triple", "man riding horse", "--rerank", "triples", "--limit", "3", "--json")
+
+    assert json.loads(above.stdout)["results"] == [hit for hit in everything if hit["score"] >= least][:10]
+    assert json.loads(reranked.stdout)["results"] == again
 
 
 def test_the_commands_of_the_readme_run(service: Service, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@ from typing import Any, Final
 
 import httpx
 import pytest
+import typer
 
 from service.client import SceneRankClient, ServiceError
+from service.search_cli import parse_condition
 from service.triples import graph_of_triples, parse_triple
 
 
@@ -24,6 +26,28 @@ def test_triples_are_read_as_a_person_types_them(text: str, triple: tuple[str, s
 def test_what_is_no_triple_is_refused(text: str) -> None:
     with pytest.raises(ServiceError, match="no triple"):
         parse_triple(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "condition"),
+    [
+        (" car ", {"object": "car"}),
+        ("tennis racket", {"object": "tennis racket"}),
+        ("horse, white", {"attribute": ["horse", "white"]}),
+        ("*,white", {"attribute": ["*", "white"]}),
+        ("man riding *", {"triple": ["man", "riding", "*"]}),
+        ("man, next to, tennis racket", {"triple": ["man", "next to", "tennis racket"]}),
+    ],
+)
+def test_conditions_are_read_as_a_person_types_them(text: str, condition: dict[str, Any]) -> None:
+    assert parse_condition(text, "--must") == condition
+
+
+@pytest.mark.parametrize("text", ["", " ", "*", ",", "horse,", ", white", "man, , horse", "a, b, c, d"])
+def test_what_is_no_condition_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="no condition; write an object, 'car'") as caught:
+        parse_condition(text, "--must-not")
+    assert caught.value.param_hint == "--must-not"
 
 
 def test_equal_names_are_one_object_and_numbered_and_any_ones_are_not() -> None:
