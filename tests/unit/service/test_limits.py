@@ -1,6 +1,17 @@
-"""Who may ask how often; that pictures are counted apart, and that this opens no way around the limit."""
+"""Who may ask how often; that pictures are counted apart, and that this opens no way around the limit.
+
+Also that processes with the same buckets have one limit, and that none which is killed or stopped holds up the others.
+"""
 
 import asyncio
+import multiprocessing
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from ctypes import Array, c_int
+from multiprocessing.synchronize import Barrier
 
 import httpx
 import pytest
@@ -8,7 +19,7 @@ from starlette.responses import PlainTextResponse
 
 from service import limits
 from service.errors import RateLimitedError, problem_of
-from service.limits import RateLimiter, RateLimitMiddleware, network_of
+from service.limits import Buckets, RateLimiter, RateLimitMiddleware, network_of
 
 
 class Clock:
@@ -34,7 +45,7 @@ def allowed(limiter: RateLimiter, client: str, tries: int) -> int:
 @pytest.mark.parametrize(("rate", "burst"), [(1, 1), (10, 5), (0.1, 2), (1000, 1000)])
 def test_as_many_pass_as_a_token_bucket_lets(rate: float, burst: int) -> None:
     clock = Clock()
-    limiter = RateLimiter(rate, burst, clock)
+    limiter = RateLimiter(rate, burst, clock=clock)
     tokens = float(burst)
     for wait in (0, 0.5, 0.5, 3, 100, 0.0, 7, 1):
         clock.now += wait / rate
@@ -47,7 +58,7 @@ def test_as_many_pass_as_a_token_bucket_lets(rate: float, burst: int) -> None:
 
 def test_the_refusal_says_when_to_ask_again() -> None:
     clock = Clock()
-    limiter = RateLimiter(0.25, 1, clock)
+    limiter = RateLimiter(0.25, 1, clock=clock)
     limiter.take("a")
     clock.now += 0.5
     with pytest.raises(RateLimitedError) as caught:
@@ -59,7 +70,7 @@ def test_the_refusal_says_when_to_ask_again() -> None:
 
 def test_what_costs_less_is_let_through_more_often() -> None:
     clock = Clock()
-    limiter = RateLimiter(1, 2, clock)
+    limiter = RateLimiter(1, 2, clock=clock)
     for _ in range(4):
         limiter.take("a", 0.25)
     limiter.take("a")
@@ -74,7 +85,9 @@ def test_what_costs_less_is_let_through_more_often() -> None:
 
 def passing(requests: list[tuple[str, str, str | None]], rate: float = 0.001, burst: int = 2) -> list[bool]:
     """Which of these requests, each a method, a path and a key, are let through one after the other."""
-    app = RateLimitMiddleware(PlainTextResponse("there"), RateLimiter(rate, burst, Clock()), {"sesame"}.__contains__)
+    app = RateLimitMiddleware(
+        PlainTextResponse("there"), RateLimiter(rate, burst, clock=Clock()), {"sesame"}.__contains__
+    )
 
     async def ask() -> list[int]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
@@ -119,12 +132,130 @@ def test_nothing_else_is_counted_as_a_picture(method: str, path: str, key: str |
     assert passing([(method, path, key)] * 3) == [True, True, False]
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "_CLIENTS", 10)
-    limiter = RateLimiter(1, 1, Clock())
-    for number in range(1000):
-        limiter.take(str(number))
-    assert len(limiter._due) == 10
+def test_ten_thousand_clients_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "token_bytes", bytes)  # no chance which of them share a set
+    limiter = RateLimiter(1, 1, clock=Clock())
+    clients = [f"192.0.{number // 256}.{number % 256}" for number in range(10_000)]
+    assert all(allowed(limiter, client, 1) for client in clients), "each has its own"
+    assert not any(allowed(limiter, client, 1) for client in clients)
+
+
+def test_who_is_full_soonest_is_forgotten_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_SETS", 1)
+    clock = Clock()
+    limiter = RateLimiter(0.01, 2, clock=clock)
+    clients = [str(number) for number in range(limits._WAYS)]
+    for client in clients:
+        clock.now += 1
+        limiter.take(client)
+    limiter.take(clients[0])  # has come first, and will be full last
+    limiter.take("another")
+    assert [allowed(limiter, client, 2) for client in [clients[0], *clients[2:]]] == [0] + [1] * (limits._WAYS - 2)
+    assert allowed(limiter, clients[1], 3) == 2, "forgotten, so its bucket is full"
+
+
+def test_nobody_can_choose_who_shares_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def places(buckets: Buckets) -> list[int]:
+        buckets.update("a", lambda due: due)
+        return [place for place, name in enumerate(buckets._names) if name]
+
+    assert places(Buckets(shared=False)) != places(Buckets(shared=False))
+    monkeypatch.setattr(secrets, "token_bytes", bytes)
+    assert places(Buckets(shared=False)) == places(Buckets(shared=False)), "it is the secret that decides"
+
+
+_spawn = multiprocessing.get_context("spawn")
+_RATE = 1 / 1024  # nothing is refilled during a test; and a power of two, for sums that are nearly exact
+
+
+def spawned(work: Callable[..., None], *arguments: object) -> int | None:
+    """The exit status of a process that does this; None if it has not ended long after it should have."""
+    process = _spawn.Process(target=work, args=arguments, daemon=True)
+    process.start()
+    process.join(60)
+    status = process.exitcode
+    process.kill()
+    return status
+
+
+def ask_together(buckets: Buckets, start: Barrier, counts: Array[c_int], number: int) -> None:
+    def slow_clock() -> float:
+        time.sleep(1e-4)  # in the middle of a change, for others to come in if they could
+        return time.monotonic()
+
+    # A machine that is busy with something else may stop any of them for long.
+    pytest.MonkeyPatch().setattr(limits, "_TRIES", 100_000)
+    limiter = RateLimiter(_RATE, 300, buckets, slow_clock)
+    start.wait(60)
+    for _ in range(300):
+        counts[number] += allowed(limiter, "a", 1)
+        time.sleep(1e-4)
+
+
+def test_processes_together_have_one_limit() -> None:
+    buckets, start, counts = Buckets(), _spawn.Barrier(3), _spawn.RawArray(c_int, 3)
+    processes = [_spawn.Process(target=ask_together, args=(buckets, start, counts, number)) for number in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert sum(counts) == 300
+    assert allowed(RateLimiter(_RATE, 300, buckets), "a", 1) == 0, "this process has it too"
+
+
+def die_in_there(buckets: Buckets) -> None:
+    def die(due: float) -> float:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return due
+
+    buckets.update("a", die)
+
+
+def use_up(buckets: Buckets) -> None:
+    assert allowed(RateLimiter(_RATE, 5, buckets), "a", 10) == 5
+
+
+def is_free(buckets: Buckets) -> bool:
+    """Whether the lock can be had, and by one only."""
+    had = [buckets._lock.acquire(False) for _ in range(3)]
+    buckets._lock.release()
+    return had == [True, False, False]
+
+
+def test_a_process_that_is_killed_with_the_lock_holds_nobody_up() -> None:
+    buckets = Buckets()
+    assert spawned(die_in_there, buckets) == -signal.SIGKILL
+    assert not buckets._lock.acquire(False), "it had the lock"
+    assert spawned(use_up, buckets) == 0
+    assert is_free(buckets)
+
+
+def be_overtaken(buckets: Buckets) -> None:
+    pauses: list[float] = []
+
+    def stop(due: float) -> float:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(time, "sleep", pauses.append)
+            buckets.update("b", lambda _: 7.0)
+        return due + 1
+
+    buckets.update("a", stop)
+    assert 0.01 < sum(pauses) < 0.2, "an event loop waits for it"
+
+
+def test_a_process_that_stops_with_the_lock_is_overtaken() -> None:
+    buckets = Buckets()
+    assert spawned(be_overtaken, buckets) == 0
+    assert is_free(buckets), "both have released it"
+
+
+def test_what_fails_changes_nothing() -> None:
+    buckets = Buckets(shared=False)
+    with pytest.raises(ZeroDivisionError):
+        buckets.update("a", lambda due: 1 / due)
+    assert is_free(buckets)
+    assert not any(buckets._names)
 
 
 @pytest.mark.parametrize(
