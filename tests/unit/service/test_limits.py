@@ -156,7 +156,8 @@ def test_who_is_full_soonest_is_forgotten_where_there_is_no_room(monkeypatch: py
 
 def test_nobody_can_choose_who_shares_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
     def places(buckets: Buckets) -> list[int]:
-        buckets.update("a", lambda due: due)
+        for client in "abcdefgh":  # enough of them that chance can't put all into the same sets again
+            buckets.update(client, lambda due: due)
         return [place for place, name in enumerate(buckets._names) if name]
 
     assert places(Buckets(shared=False)) != places(Buckets(shared=False))
