@@ -26,7 +26,7 @@ from service.errors import HTTP_KINDS, INTERNAL_DETAIL, Kind, ProblemDocument, R
 from service.index.backend import close_store, open_store, settings_for_others
 from service.invalid_fields import message_of_field, problem_of_field
 from service.jobs import Jobs
-from service.limits import RateLimiter, RateLimitMiddleware
+from service.limits import Buckets, RateLimiter, RateLimitMiddleware
 from service.logs import log_request
 from service.metrics import Metrics
 from service.middleware import PROBLEM_JSON, BodyLimitMiddleware, RequestIdMiddleware, encode_problem
@@ -46,13 +46,18 @@ _BODY_METHODS: Final = ("POST", "PUT", "PATCH")
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application; it opens the database and the index when it starts, not before."""
+def create_app(settings: Settings, buckets: Buckets | None = None) -> FastAPI:
+    """The application; it opens the database and the index when it starts, not before.
+
+    Args:
+        settings: what can be set.
+        buckets: of the rate limits, if other processes have the same.
+    """
     admission, metrics = Admission(settings.max_queue, settings.request_timeout), Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        database = open_database(settings.database)
+        database = open_database(settings.database, sharing=settings.workers or 1)
         jobs = Jobs(database, settings.job_timeout)
         jobs.expire()
         store, catalogue = await run_in_threadpool(open_store, settings), Catalogue(database)
@@ -101,7 +106,7 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.rate_limit is not None:
         app.add_middleware(
             RateLimitMiddleware,
-            limiter=RateLimiter(settings.rate_limit, settings.rate_burst),
+            limiter=RateLimiter(settings.rate_limit, settings.rate_burst, buckets),
             known=partial(is_one_of, keys=(*settings.admin_keys, *settings.search_keys)),
         )
 

@@ -100,20 +100,24 @@ def serve(
 
     Example: SCENERANK_ADMIN_KEYS=change-me scenerank serve --port 8000
     """
-    from service import logs
-    from service.app import create_app
+    from service import logs, workers
     from service.database import open_database
-    from service.index.backend import close_store, open_store
-    from service.server import run_server
 
     settings = _settings()
     logs.configure(settings.log_format)
-    # What is wrong with these is better said here than from within the server.
-    open_database(settings.database).dispose()
-    close_store(open_store(settings))
+    open_database(settings.database).dispose()  # what is wrong with it is better said here than from within the server
     if not settings.admin_keys:
         typer.echo("SCENERANK_ADMIN_KEYS is not set: admin calls (POST /reindex) are refused.", err=True)
     typer.echo(f"SceneRank at http://{host}:{port}, its interface at http://{host}:{port}/docs", err=True)
+    count = settings.workers or workers.default_workers()
+    if count > 1:
+        workers.serve(settings, host=host, port=port, workers=count)
+        return
+    from service.app import create_app
+    from service.index.backend import close_store, open_store
+    from service.server import run_server
+
+    close_store(open_store(settings))  # the same
     run_server(create_app(settings), host=host, port=port, drain_time=settings.drain_time)
 
 

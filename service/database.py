@@ -21,19 +21,23 @@ _GONE: Final = {"connect_timeout": "5", "keepalives_idle": "10", "keepalives_int
 _CONNECTIONS: Final = 45  # at most: a few more than the threads that answer requests
 
 
-def open_database(url: URL | str) -> Engine:
+def open_database(url: URL | str, *, sharing: int = 1) -> Engine:
     """Connect, and bring the tables to the revision of this program.
+
+    Args:
+        url: of SQLAlchemy.
+        sharing: how many processes share the connections that one would take.
 
     Raises:
         CatalogueError: the URL is no good, the database does not answer, or its tables are of a newer revision.
     """
-    with connected(url) as engine:
+    with connected(url, sharing=sharing) as engine:
         ensure_schema(engine)
     return engine
 
 
 @contextmanager
-def connected(url: URL | str) -> Iterator[Engine]:
+def connected(url: URL | str, *, sharing: int = 1) -> Iterator[Engine]:
     """The database as it is. What goes wrong within is told with its URL, and ends the connection.
 
     Raises:
@@ -43,7 +47,7 @@ def connected(url: URL | str) -> Iterator[Engine]:
     shown = parsed.render_as_string(hide_password=True)
     engine: Engine | None = None
     try:
-        engine = _engine(parsed)
+        engine = _engine(parsed, _CONNECTIONS // sharing)
         yield engine
     except (DBAPIError, OSError) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
@@ -72,10 +76,10 @@ def _parse(url: URL | str) -> URL:
     return parsed
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, connections: int) -> Engine:
     if url.get_backend_name() != "sqlite":
         url = url.update_query_dict({name: value for name, value in _GONE.items() if name not in url.query})
-        return create_engine(url, pool_pre_ping=True, max_overflow=_CONNECTIONS)
+        return create_engine(url, pool_pre_ping=True, max_overflow=connections)
     if url.database in (None, "", ":memory:"):
         raise CatalogueError("SCENERANK_DATABASE_URL must name a file: indexing is another process, which reads it too")
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +89,7 @@ def _engine(url: URL) -> Engine:
         file.touch()
     # IMMEDIATE: who means to write waits for its turn before it reads; a reader that turned writer could not wait.
     arguments = {"timeout": _BUSY_TIMEOUT, "isolation_level": "IMMEDIATE"}
-    engine = create_engine(url, connect_args=arguments, max_overflow=_CONNECTIONS)
+    engine = create_engine(url, connect_args=arguments, max_overflow=connections)
     _follow_file(engine, file.absolute())
     event.listen(engine, "connect", _prepare_sqlite)
     return engine

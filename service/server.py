@@ -2,8 +2,10 @@
 
 import gc
 import signal
+import socket
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
@@ -12,8 +14,10 @@ from fastapi import FastAPI
 
 from service.index.mapped import survive_lost_pages
 
+STARTUP_FAILURE: Final = 3
+"""The status of a process that could not begin."""
+
 _PATIENCE: Final = 10  # seconds that answers under way get at the end
-_STARTUP_FAILURE: Final = 3
 _GC_THRESHOLDS: Final = (20_000, 50, 1000)  # collections made p99 under load twice as long (benchmarks/search.py)
 
 
@@ -25,11 +29,13 @@ class DrainingServer(uvicorn.Server):
     Args:
         config: uvicorn's.
         drain_time: how long. Units: seconds.
+        ready: told when it listens.
     """
 
-    def __init__(self, config: uvicorn.Config, *, drain_time: float) -> None:
+    def __init__(self, config: uvicorn.Config, *, drain_time: float, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._drain_time = drain_time
+        self._ready = ready
         self._end: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -42,19 +48,35 @@ class DrainingServer(uvicorn.Server):
             return
         super().handle_exit(sig, frame)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open what the application needs, then listen."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
     async def on_tick(self, counter: int) -> bool:
         """Whether the time has come; uvicorn asks ten times a second."""
         return await super().on_tick(counter) or (self._end is not None and time.monotonic() >= self._end)
 
 
-def run_server(app: FastAPI, *, host: str, port: int, drain_time: float) -> None:
+def run_server(
+    app: FastAPI,
+    *,
+    host: str = "",
+    port: int = 0,
+    listener: socket.socket | None = None,
+    drain_time: float,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
     """Serve until a signal.
 
     Args:
         app: the application of `create_app`.
         host: address to listen at.
         port: port to listen at.
+        listener: what to listen at instead: a socket that other processes listen at too.
         drain_time: between SIGTERM and the end of listening. Units: seconds.
+        ready: told when it listens.
     """
     config = uvicorn.Config(
         app,
@@ -70,10 +92,10 @@ def run_server(app: FastAPI, *, host: str, port: int, drain_time: float) -> None
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
-    server = DrainingServer(config, drain_time=drain_time)
+    server = DrainingServer(config, drain_time=drain_time, ready=ready)
     try:
-        server.run()
+        server.run(None if listener is None else [listener])
     except KeyboardInterrupt:
         return
     if not server.started:
-        sys.exit(_STARTUP_FAILURE)
+        sys.exit(STARTUP_FAILURE)

@@ -32,12 +32,13 @@ class Settings(BaseSettings):
         pictures_dir: pictures in it are given by GET /images/{id}/picture where a `file:` URL names them.
         rate_limit: requests a second that each key, or each address without one, may make; none set is no limit.
         rate_burst: requests that it may make at once after a rest.
+        workers: processes that answer; none set is one for each core, at most four, and one alone with a GPU.
         max_objects, max_relationships: of a query graph.
         max_name_length: of any text in a query graph. Units: characters.
         max_body_bytes: of a request.
         max_limit: the largest `limit` of a search.
         max_window: the largest `offset + limit` of a search.
-        max_queue: searches that may be under way or waiting at once; more are refused with 503.
+        max_queue: searches that may be under way or waiting at once in each worker; more are refused with 503.
         request_timeout: a search that has not been answered for so long is given up with 504. Units: seconds.
         drain_time: from SIGTERM, when /readyz turns 503, until nothing new is accepted. Units: seconds.
         log_format: `text` for lines, `json` for one JSON object a line.
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     pictures_dir: Path | None = None
     rate_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     rate_burst: int = Field(default=20, ge=1)
+    workers: int | None = Field(default=None, ge=1, le=64)
     max_objects: int = Field(default=256, ge=1)
     max_relationships: int = Field(default=1024, ge=0)
     max_name_length: int = Field(default=200, ge=1)

@@ -1,4 +1,4 @@
-"""The threads that encode and look up; searches that wait for one at the same time are done together."""
+"""The thread that encodes and looks up; searches that wait for it at the same time are done together."""
 
 import asyncio
 import logging
@@ -18,12 +18,10 @@ from service.errors import IndexVersionError, VectorStoreError
 from service.index.ranking import Vectors
 from service.index.state import Version
 from service.search import SearchAnswer, SearchQuery, search
-from service.threads import cores, use_one_thread
+from service.threads import use_one_thread
 
 MAX_BATCH: Final = 64
 """Searches done together; more gain little and make each wait longer."""
-
-_LONG: Final = 0.5  # milliseconds of encoding a search that are worth a thread
 
 T = TypeVar("T")
 
@@ -46,26 +44,22 @@ Outcome = tuple[_Waiting, Any]
 
 
 class SearchWorker:
-    """Does all encoding and looking up of a process, in few threads.
+    """Does all encoding and looking up of a process, in one thread that has one core.
 
-    One core per search gives more searches a second than several in turn, so each thread has one. Whatever has come
-    while a thread was busy is its next batch: encoding and looking up together costs less than one after the other, and
-    no search waits for others to come. Where encoding takes long, as a graph convolution does, batches are done at the
-    same time; where it does not, fewer and larger batches are faster, because threads share the interpreter's lock.
+    Whatever has come while it was busy is its next batch: encoding and looking up together costs less than one after
+    the other, and no search waits for others to come. Other cores are for other processes (service/workers.py): two
+    threads of one would mostly wait for the interpreter's lock.
 
     Args:
-        observe: told of all batches, from any of the threads.
+        observe: told of all batches, from that thread.
     """
 
     def __init__(self, observe: Observe | None = None) -> None:
         self._observe = observe
-        self._threads = cores()
-        self._executor = ThreadPoolExecutor(self._threads, "search", initializer=use_one_thread)
+        self._executor = ThreadPoolExecutor(1, "search", initializer=use_one_thread)
         self._waiting: deque[_Waiting] = deque()
         self._lock = threading.Lock()
-        self._turns = 0  # under way, or due
-        self._busy = 0  # under way
-        self._most_turns = 1  # that may be
+        self._has_turn = False  # under way, or due
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
         """The page that a query asks for. Cancelled before its turn, it is never begun."""
@@ -82,7 +76,9 @@ class SearchWorker:
         outcome: asyncio.Future[T] = loop.create_future()
         with self._lock:
             self._waiting.append(_Waiting(read, finish, outcome, time.perf_counter()))
-            self._call(loop)
+            if not self._has_turn:
+                self._has_turn = True
+                self._executor.submit(self._take_turn, loop)
         return await outcome
 
     def encode(self, version: Version, graphs: Sequence[SceneGraph]) -> Vectors:
@@ -98,25 +94,16 @@ class SearchWorker:
         """Finish what is under way and drop the rest."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def _call(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have one more thread take its turn, if there is something for it to do and it may; the lock is held."""
-        if self._waiting and self._turns < self._most_turns:
-            self._executor.submit(self._take_turn, loop)
-            self._turns += 1
-
     def _take_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
-            share = -(-len(self._waiting) // max(self._most_turns - self._busy, 1))  # the rest is for other threads
-            batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, share))]
-            self._busy += 1
-            self._call(loop)
+            batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
         try:
             self._do(batch, loop)
         finally:
             with self._lock:
-                self._busy -= 1
-                self._turns -= 1
-                self._call(loop)  # after what else is due
+                self._has_turn = bool(self._waiting)
+                if self._has_turn:
+                    self._executor.submit(self._take_turn, loop)  # after what else is due
 
     def _do(self, batch: Sequence[_Waiting], loop: asyncio.AbstractEventLoop) -> None:
         read: list[tuple[_Waiting, SearchQuery]] = []
@@ -146,7 +133,6 @@ class SearchWorker:
                 return [(batch[0][0], error)]
             _log.warning("a batch of %d searches failed; each is now done alone", len(batch))
             return [outcome for one in batch for outcome in self._search([one])]
-        self._most_turns = self._threads if answers[0].encode_ms > _LONG * len(batch) else 1
         if self._observe is not None:
             self._observe(answers[0], [begun - waiting.since for waiting, _ in batch], time.perf_counter() - begun)
         return outcomes

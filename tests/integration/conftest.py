@@ -137,6 +137,7 @@ class Place:
             "SCENERANK_JOB_TIMEOUT": str(JOB_TIMEOUT),
             "SCENERANK_INDEX_POLL_INTERVAL": "0.05",
             "SCENERANK_DRAIN_TIME": "0",
+            "SCENERANK_WORKERS": "1",  # starts in half the time; test_workers.py is about more
         }
 
     @property

@@ -72,9 +72,10 @@ def test_late_searches_are_504(indexed_place: Place) -> None:
         assert (answer.status_code, answer.json()["type"]) == (504, "urn:scenerank:problem:deadline-exceeded")
 
 
-def test_the_service_ends_without_dropping_a_request(indexed_place: Place) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_service_ends_without_dropping_a_request(indexed_place: Place, workers: str) -> None:
     """Clients ask until they see that the service is not ready, as a load balancer does for them."""
-    with serving(with_settings(indexed_place, DRAIN_TIME="3")) as service:
+    with serving(with_settings(indexed_place, DRAIN_TIME="3", WORKERS=workers)) as service:
         enough, asked = threading.Event(), list[httpx.Response]()
         with ThreadPoolExecutor(CLIENTS) as pool:
             clients = [pool.submit(ask_until, service, enough, asked) for _ in range(4)]

@@ -1,0 +1,184 @@
+"""A service of several processes: what they share, and what becomes of the others when one ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+
+from tests.integration.conftest import ADMIN, PATIENCE, NewDatabase, Place, Service, serving, until
+from tests.integration.test_service_load import QUERY, with_settings
+from tests.integration.test_service_operation import samples
+from tests.ports import free_port
+
+TWO: Final = {"WORKERS": "2"}
+BODY: Final = {"graph": {"objects": ["zebra"]}}
+
+
+@pytest.fixture(scope="module")
+def place(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A catalogue that these tests add to."""
+    place = Place(database_url=new_database(), data_dir=tmp_path_factory.mktemp("data"))
+    place.fill(20)
+    place.build(place.checkpoint("first"))
+    return place
+
+
+@pytest.fixture(scope="module")
+def pair(place: Place) -> Iterator[Service]:
+    """A service of two processes; after each test two are ready."""
+    with serving(with_settings(place, **TWO)) as service:
+        until(lambda: both_answer(service), "both are ready")
+        yield service
+
+
+def workers(service: Service) -> list[int]:
+    """The processes that answer."""
+    return [pid for pid in service.children() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process has not ended; one that nobody has asked for its status stays in the table."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def only(service: Service, which: int) -> Iterator[httpx.Client]:
+    """A client that only one of the processes answers: the others are held up while it connects."""
+    held = [pid for number, pid in enumerate(workers(service)) if number != which]
+    for pid in held:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        with httpx.Client(base_url=service.client.base_url, timeout=PATIENCE) as client:
+            yield client
+    finally:
+        for pid in held:
+            os.kill(pid, signal.SIGCONT)
+
+
+def both_answer(service: Service) -> bool:
+    for which in range(2):
+        held = workers(service)
+        if len(held) < 2:
+            return False
+        with only(service, which) as client, suppress(httpx.TimeoutException):
+            if client.get("/readyz", timeout=1).status_code == 200:
+                continue
+        return False
+    return True
+
+
+def until_found(client: httpx.Client, images: set[str]) -> None:
+    def found() -> bool:
+        answer = client.post("/search", json={**BODY, "limit": 1000}).raise_for_status()
+        return {item["image_id"] for item in answer.json()["results"]} >= images
+
+    until(found, "the images are found")
+
+
+def test_metrics_are_those_of_all(pair: Service) -> None:
+    def counted() -> dict[str, float]:
+        values = samples(pair)
+        route = (("method", "POST"), ("route", "/search"), ("status", "200"))
+        return {
+            "searches": values.get(("scenerank_requests_total", route), 0.0),
+            "in time": values.get(("scenerank_request_seconds_count", (("route", "/search"),)), 0.0),
+            "queued": values["scenerank_queue_depth", ()],
+            "places": values["scenerank_queue_limit", ()],
+            "images": values["scenerank_index_images", ()],
+        }
+
+    before = counted()
+    for which, times in enumerate((2, 3)):
+        with only(pair, which) as client:
+            for _ in range(times):
+                assert client.post("/search", json=QUERY).status_code == 200
+
+    until(lambda: counted()["searches"] == before["searches"] + 5, "all are counted")
+    after = counted()
+    assert after["in time"] == before["in time"] + 5
+    assert (after["queued"], after["places"], after["images"]) == (0, 128, before["images"])
+
+
+def test_what_one_is_told_all_know_within_a_moment(pair: Service) -> None:
+    with only(pair, 0) as client:
+        assert client.put("/images/told", json=BODY, headers=ADMIN).status_code == 201
+    for which in range(2):
+        with only(pair, which) as client:
+            until_found(client, {"told"})
+
+
+def test_a_rate_limit_holds_for_all_together(place: Place) -> None:
+    with serving(with_settings(place, **TWO, RATE_LIMIT="0.001", RATE_BURST="3")) as service:
+        until(lambda: both_answer(service), "both are ready")
+        statuses = []
+        for which, times in enumerate((2, 2)):
+            with only(service, which) as client:
+                statuses += [client.get("/openapi.json").status_code for _ in range(times)]
+    assert statuses == [200, 200, 200, 429]
+
+
+def test_one_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost(pair: Service) -> None:
+    acknowledged: list[str] = []
+
+    def put(number: int) -> None:
+        with suppress(httpx.TransportError):  # whoever was connected to it has to ask again
+            answer = httpx.put(f"{base}/images/kept/{number}", json=BODY, headers=ADMIN, timeout=PATIENCE)
+            if answer.status_code == 201:
+                acknowledged.append(f"kept/{number}")
+
+    base, before = str(pair.client.base_url).rstrip("/"), workers(pair)
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(put, number) for number in range(60)]
+        until(lambda: len(acknowledged) > 5, "images come")
+        os.kill(before[0], signal.SIGKILL)
+        for future in futures:
+            future.result()
+    assert httpx.post(f"{base}/search", json=QUERY, timeout=PATIENCE).status_code == 200, "the other goes on"
+
+    until(lambda: len(workers(pair)) == 2 and before[0] not in workers(pair), "another takes its place")
+    until(lambda: both_answer(pair), "both are ready")
+    assert before[1] in workers(pair)
+    assert len(acknowledged) > 5
+    for which in range(2):
+        with only(pair, which) as client:
+            until_found(client, set(acknowledged))
+    assert samples(pair)["scenerank_queue_depth", ()] == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_is_left(place: Place, how: signal.Signals) -> None:
+    with serving(with_settings(place, **TWO, DRAIN_TIME="600")) as service:
+        until(lambda: both_answer(service), "both are ready")
+        left = workers(service)
+        service.process.send_signal(how)
+        assert service.process.wait(PATIENCE) == (0 if how == signal.SIGINT else -how)
+        until(lambda: not any(map(runs, left)), "they have ended too")
+
+
+def test_a_port_that_is_taken_is_told(pair: Service) -> None:
+    url = pair.client.base_url
+    command = ["serve", "--port", str(url.port)]
+    ended = with_settings(pair.place, **TWO).run(*command)
+    assert ended.returncode != 0
+    assert "Address already in use" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_where_no_process_can_begin_the_service_ends(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os, sys\nif 'spawn_main' in str(sys.orig_argv): os._exit(7)\n")
+    environment = with_settings(place, **TWO).environment | {"PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}
+    command = [sys.executable, "-m", "scenerank", "serve", "--port", str(free_port())]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert ended.returncode == 3
+    assert "has ended with status 7" in ended.stderr
