@@ -8,7 +8,7 @@ and, as last line, ratios as one JSON object:
 
     latency           p50 of one client, ours / naive
     throughput 16     answers a second of 16 clients, ours / naive
-    of engine 16      answers a second of 16 clients, ours / the engine without HTTP
+    of engine 16      answers a second of 16 clients, ours / the engine without HTTP, in as many processes
     livez ms          p99 of GET /livez beside 64 clients
     overload p99      p99 of the answers at four times the load / of one client's; beside it / of 64 clients'
     overload refused  share of 503 there; everything that is neither 200 nor 503 is "overload failed"
@@ -40,6 +40,7 @@ from typing import Any, Final
 
 from benchmarks.search_data import SIZES, Place, convolution_checkpoint, prepare
 from model.checkpoint import PRETRAINED
+from service.workers import default_workers
 
 IMAGES: Final = 45_000
 LARGE: Final = 1_000_000
@@ -130,29 +131,38 @@ def _lines(path: str) -> list[bytes]:
     return Path(path).read_bytes().splitlines()
 
 
-class EngineProcess:
-    """`run_engine` as a process of its own."""
+class Engines:
+    """`run_engine`, in as many processes as the service has."""
 
     def __init__(self, place: Place) -> None:
         command = [sys.executable, "-m", "benchmarks.search", "--engine", str(place.data_dir)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._read()
+        self._processes = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for _ in range(default_workers())
+        ]
+        for process in self._processes:
+            self._read(process)
 
-    def throughput(self, **wanted: object) -> float:
-        """Answers a second."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(wanted) + "\n")
-        self._process.stdin.flush()
-        return float(self._read())
+    def throughput(self, *, clients: int, **wanted: object) -> float:
+        """Answers a second of so many clients, which are divided among the processes."""
+        asked = self._processes[:clients]
+        for number, process in enumerate(asked):
+            assert process.stdin is not None
+            share = len(range(number, clients, len(asked)))
+            process.stdin.write(json.dumps({**wanted, "clients": share}) + "\n")
+            process.stdin.flush()
+        return sum(float(self._read(process)) for process in asked)
 
     def close(self) -> None:
-        """End it."""
-        self._process.kill()
-        self._process.wait()
+        """End them."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
 
-    def _read(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+    @staticmethod
+    def _read(process: "subprocess.Popen[str]") -> str:
+        assert process.stdout is not None
+        line = process.stdout.readline()
         assert line, "the engine has ended"
         return line
 
@@ -210,7 +220,7 @@ def compare(place: Place, *, rounds: int, seconds: float) -> Figures:
     with (
         serving(naive_command, place.environment, place.directory / "naive.log") as (naive, *_),
         serving(["scenerank", "serve"], place.environment, place.directory / "ours.log") as (ours, *_),
-        contextlib.closing(EngineProcess(place)) as engine,
+        contextlib.closing(Engines(place)) as engine,
     ):
         for size in SIZES:
             samples: dict[str, list[float]] = defaultdict(list)
@@ -283,19 +293,28 @@ def measure_large(place: Place) -> Figures:
     """Memory and start of a service with many images."""
     with serving(["scenerank", "serve"], place.environment, place.directory / "ours.log") as (url, process, started):
         figures = finish(start_load(f"{url}/search", bodies=place.queries("small"), clients=16, seconds=5))
-        status = Path(f"/proc/{process}/status").read_text().splitlines()
-    sizes = {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in status if line.startswith(("Vm", "Rss"))}
-    vectors, memory, most = (place.version / "vectors.npy").stat().st_size, sizes["VmRSS"], sizes["VmHWM"]
-    own = sizes["RssAnon"]
-    print(f"  vectors {vectors / 1e9:.2f} GB, process {memory / 1e9:.2f} GB, at most {most / 1e9:.2f} GB,")
-    print(f"  of it {own / 1e9:.2f} GB its own; the rest are files, which other processes share")
+        workers = [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+        # Of processes: the supervisor, multiprocessing's, and those that answer.
+        figures["processes"] = [memory_of(pid) for pid in (process, *workers)]
+    vectors = (place.version / "vectors.npy").stat().st_size
+    largest = max(figures["processes"], key=lambda memory: memory["Rss"])
+    together = sum(memory["Pss"] for memory in figures["processes"])
+    print(f"  vectors {vectors / 1e9:.2f} GB, the largest process {largest['Rss'] / 1e9:.2f} GB,")
+    print(f"  of it {largest['Pss_Anon'] / 1e9:.2f} GB its own; the rest are files, which the others share;")
+    print(f"  all {len(figures['processes'])} together {together / 1e9:.2f} GB")
     print(f"  ready after {started:.1f} s; 16 clients: {figures['throughput']:,.0f} answers/s")
     return {
-        "memory": round(memory / vectors, 3),
-        "memory at most": round(most / vectors, 3),
-        "memory of its own": round(own / vectors, 3),
+        "memory": round(largest["Rss"] / vectors, 3),
+        "memory of its own": round(largest["Pss_Anon"] / vectors, 3),
+        "memory of all": round(together / vectors, 3),
         "seconds to ready": round(started, 2),
     }
+
+
+def memory_of(pid: int) -> dict[str, int]:
+    """Bytes that a process has in memory; of Pss each page is divided among those that share it."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    return {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
 
 
 def main() -> None:

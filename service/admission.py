@@ -1,12 +1,14 @@
 """Which searches are let in, and how long they may take: a bounded queue, a deadline, and an end to what nobody awaits.
 
-More searches than the one thread of the engine answers would otherwise pile up, until each waits longer than its
+More searches than the engines' threads answer would otherwise pile up, until each waits longer than its
 client does. A search counts from its whole body to its answer, so the queue is bounded wherever it forms.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable
+from ctypes import Array, c_int
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,26 +16,47 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import DeadlineError, OverloadedError, problem_of
 from service.middleware import send_problem
 
-_SEARCHES: Final = ("/search", "/search/batch")
+SEARCHES: Final = ("/search", "/search/batch")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What several equal processes know of each other's searches.
+
+    Args:
+        taken: how many each process has, in memory that all share. Each writes its own number alone, so it needs no
+            lock; two that take the last place at the same moment both get it.
+        own: which of these is this process's.
+    """
+
+    taken: Array[c_int] = field(default_factory=c_int * 1)
+    own: int = 0
 
 
 class Admission:
     """How many searches there are and may be, and whether the service is about to end.
 
     Args:
-        max_queue: searches at once.
+        max_queue: searches at once, in all processes together.
         timeout: for one search. Units: seconds.
+        places: of these processes.
     """
 
-    def __init__(self, max_queue: int, timeout: float) -> None:
+    def __init__(self, max_queue: int, timeout: float, places: Places | None = None) -> None:
         self.max_queue = max_queue
         self.timeout = timeout
+        self._places = places or Places()
         self.waiting = 0
-        """Searches under way or waiting."""
+        """Searches under way or waiting in this process."""
         self.observe: Callable[[int], object] = lambda _: None
         """Is told `waiting` whenever it changes."""
         self.draining = False
         """The service has been told to end."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all places are taken, by searches of whichever process."""
+        return sum(self._places.taken) >= self.max_queue
 
     def enter(self) -> None:
         """Take a place.
@@ -41,14 +64,17 @@ class Admission:
         Raises:
             OverloadedError: all are taken.
         """
-        if self.waiting >= self.max_queue:
-            raise OverloadedError(f"{self.waiting} searches are waiting, which is as many as may; ask again later")
-        self.waiting += 1
-        self.observe(self.waiting)
+        if self.is_full:
+            raise OverloadedError("as many searches wait as may; ask again later")
+        self._count(1)
 
     def leave(self) -> None:
         """Give the place back."""
-        self.waiting -= 1
+        self._count(-1)
+
+    def _count(self, more: int) -> None:
+        self.waiting += more
+        self._places.taken[self._places.own] = self.waiting
         self.observe(self.waiting)
 
 
@@ -72,7 +98,7 @@ class AdmissionMiddleware:
             return
         if self._admission.draining:
             send = _closing(send)
-        if scope["method"] != "POST" or scope["path"] not in _SEARCHES:
+        if scope["method"] != "POST" or scope["path"] not in SEARCHES:
             await self._app(scope, receive, send)
             return
         try:

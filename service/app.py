@@ -17,7 +17,7 @@ from starlette.routing import Match, Route
 from model.errors import Problem, SceneRankError
 from model.graph_reader import MAX_PROBLEMS
 from service import tracing
-from service.admission import Admission, AdmissionMiddleware
+from service.admission import Admission, AdmissionMiddleware, Places
 from service.catalogue import Catalogue
 from service.database import open_database
 from service.dependencies import Services, is_one_of, require_search
@@ -31,6 +31,7 @@ from service.logs import log_request
 from service.metrics import Metrics
 from service.middleware import PROBLEM_JSON, BodyLimitMiddleware, RequestIdMiddleware, encode_problem
 from service.openapi import PROBLEM_RESPONSES, describe
+from service.overload import OverloadMiddleware
 from service.routes import health, images, index, reindex, search, vocabulary
 from service.routes import jobs as job_routes
 from service.routes.page import add_page
@@ -46,14 +47,15 @@ _BODY_METHODS: Final = ("POST", "PUT", "PATCH")
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, buckets: Buckets | None = None) -> FastAPI:
+def create_app(settings: Settings, *, buckets: Buckets | None = None, places: Places | None = None) -> FastAPI:
     """The application; it opens the database and the index when it starts, not before.
 
     Args:
         settings: what can be set.
         buckets: of the rate limits, if other processes have the same.
+        places: for searches, likewise.
     """
-    admission, metrics = Admission(settings.max_queue, settings.request_timeout), Metrics()
+    admission, metrics = Admission(settings.max_queue, settings.request_timeout, places), Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -118,6 +120,7 @@ def create_app(settings: Settings, buckets: Buckets | None = None) -> FastAPI:
         log_request(request)
 
     app.add_middleware(RequestIdMiddleware, report=report)
+    app.add_middleware(OverloadMiddleware, admission=admission, count=metrics.count_refused_search)
     app.add_exception_handler(SceneRankError, _known_error)
     app.add_exception_handler(OperationalError, _known_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

@@ -69,11 +69,13 @@ class Metrics:
         )
         for reason in _REJECTED.values():
             self._rejected.labels(reason)  # from the start, so that a rate is 0 and not missing
+        self._refused = self._requests.labels("POST", "-", "503")
+        self._rejected_full = self._rejected.labels(_REJECTED[503])
         self._queue_depth = Gauge(
             "scenerank_queue_depth", "Searches under way or waiting.", registry=own, multiprocess_mode="livesum"
         )
         self._queue_limit = Gauge(
-            "scenerank_queue_limit", "Searches that may be at once.", registry=own, multiprocess_mode="livesum"
+            "scenerank_queue_limit", "Searches that may be at once.", registry=own, multiprocess_mode="livemax"
         )
 
     def follow(self, engine: Engine, admission: Admission) -> None:
@@ -96,6 +98,11 @@ class Metrics:
         # A 503 of a route has another reason: no index, say. A full queue refuses before a route is looked for.
         if status in _REJECTED and (status != 503 or route == "-"):
             self._rejected.labels(_REJECTED[status]).inc()
+
+    def count_refused_search(self) -> None:
+        """Count a search that was refused because as many wait as may."""
+        self._refused.inc()
+        self._rejected_full.inc()
 
     def count_batch(self, answer: SearchAnswer, waited: Sequence[float], seconds: float) -> None:
         """Count searches that the engine has done together.

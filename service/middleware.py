@@ -46,8 +46,7 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(REQUEST_ID, "")
-        own_id = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        own_id = request_id_of(scope)
         request_id.set(own_id)
         begun, status = perf_counter(), _CLIENT_LEFT
 
@@ -78,6 +77,12 @@ class RequestIdMiddleware:
                     "ms": round((perf_counter() - begun) * 1000, 3),
                 }
             )
+
+
+def request_id_of(scope: Scope) -> str:
+    """The client's own id of a request if it is a plain token, else a fresh one."""
+    given = Headers(scope=scope).get(REQUEST_ID, "")
+    return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def _route(scope: Scope) -> str:

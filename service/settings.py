@@ -38,7 +38,7 @@ class Settings(BaseSettings):
         max_body_bytes: of a request.
         max_limit: the largest `limit` of a search.
         max_window: the largest `offset + limit` of a search.
-        max_queue: searches that may be under way or waiting at once in each worker; more are refused with 503.
+        max_queue: searches that may be under way or waiting at once, of all workers; more are refused with 503.
         request_timeout: a search that has not been answered for so long is given up with 504. Units: seconds.
         drain_time: from SIGTERM, when /readyz turns 503, until nothing new is accepted. Units: seconds.
         log_format: `text` for lines, `json` for one JSON object a line.

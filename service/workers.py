@@ -12,17 +12,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from ctypes import c_bool
+from ctypes import c_bool, c_int
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 import faiss
 import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
 
 from service import logs
+from service.admission import Places
 from service.limits import Buckets
 from service.server import STARTUP_FAILURE, run_server
 from service.settings import Settings
@@ -75,10 +76,12 @@ class _Supervisor:
 
     def __init__(self, settings: Settings, listener: socket.socket, workers: int) -> None:
         self._listener = listener
-        self._workers = workers
-        self._was_ready = _spawn.RawValue(c_bool, False)  # no lock, which who is killed could keep
-        self._arguments = (settings, listener, Buckets(), self._was_ready)
-        self._running: list[SpawnProcess] = []
+        self._settings = settings
+        self._buckets = Buckets()
+        # Without locks, which who is killed could keep.
+        self._taken = _spawn.RawArray(c_int, workers)
+        self._was_ready = _spawn.RawValue(c_bool, False)
+        self._running: dict[SpawnProcess, int] = {}  # and which of the workers it is
         self._ending = False
         self.was_told = False
         """To end, by a signal."""
@@ -87,14 +90,15 @@ class _Supervisor:
         """Return when all have ended: because of a signal, or because one could not even begin."""
         for expected in _SIGNALS:
             signal.signal(expected, self._pass_on)
-        for _ in range(self._workers):
-            self._start()
+        for which in range(len(self._taken)):
+            self._start(which)
         started = time.monotonic()
         while self._running:
             ended = wait([process.sentinel for process in self._running])
             for process in [process for process in self._running if process.sentinel in ended]:
-                self._running.remove(process)
+                which = self._running.pop(process)
                 process.join()
+                self._taken[which] = 0
                 mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
                 if self._ending:
                     continue
@@ -105,16 +109,18 @@ class _Supervisor:
                 if time.monotonic() < started + _LASTING:
                     time.sleep(_PAUSE)
                 started = time.monotonic()
-                self._start()
+                self._start(which)
 
-    def _start(self) -> None:
+    def _start(self, which: int) -> None:
         if self._ending:
             return
-        process = _spawn.Process(target=_work, args=self._arguments)
+        places = Places(self._taken, which)
+        arguments = self._settings, self._listener, self._buckets, places, self._was_ready
+        process = _spawn.Process(target=_work, args=arguments)
         # The child unblocks them when it has left the terminal's group, for Ctrl-C is for this process.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         process.start()
-        self._running.append(process)
+        self._running[process] = which
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (what a signal handler takes)
@@ -158,7 +164,7 @@ def _one_milvus(settings: Settings) -> Iterator[Settings]:
         close_store(store)
 
 
-def _work(settings: Settings, listener: socket.socket, buckets: Buckets, was_ready: Any) -> None:  # noqa: ANN401 (ctypes)
+def _work(settings: Settings, listener: socket.socket, buckets: Buckets, places: Places, was_ready: c_bool) -> None:
     """What each process does."""
     from service.app import create_app
 
@@ -171,7 +177,12 @@ def _work(settings: Settings, listener: socket.socket, buckets: Buckets, was_rea
     def ready() -> None:
         was_ready.value = True
 
-    run_server(create_app(settings, buckets), listener=listener, drain_time=settings.drain_time, ready=ready)
+    run_server(
+        create_app(settings, buckets=buckets, places=places),
+        listener=listener,
+        drain_time=settings.drain_time,
+        ready=ready,
+    )
 
 
 def _end_with_parent() -> None:

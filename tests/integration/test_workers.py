@@ -66,6 +66,20 @@ def only(service: Service, which: int) -> Iterator[httpx.Client]:
             os.kill(pid, signal.SIGCONT)
 
 
+@contextmanager
+def connected(service: Service, which: int) -> Iterator[httpx.Client]:
+    """A client whose connection is to one of the processes."""
+    limits = httpx.Limits(max_connections=1)
+    with httpx.Client(base_url=service.client.base_url, timeout=PATIENCE, limits=limits) as client:
+        held = [pid for number, pid in enumerate(workers(service)) if number != which]
+        for pid in held:
+            os.kill(pid, signal.SIGSTOP)
+        client.get("/livez").raise_for_status()
+        for pid in held:
+            os.kill(pid, signal.SIGCONT)
+        yield client
+
+
 def both_answer(service: Service) -> bool:
     for which in range(2):
         held = workers(service)
@@ -107,7 +121,7 @@ def test_metrics_are_those_of_all(pair: Service) -> None:
     until(lambda: counted()["searches"] == before["searches"] + 5, "all are counted")
     after = counted()
     assert after["in time"] == before["in time"] + 5
-    assert (after["queued"], after["places"], after["images"]) == (0, 128, before["images"])
+    assert (after["queued"], after["places"], after["images"]) == (0, 64, before["images"])
 
 
 def test_what_one_is_told_all_know_within_a_moment(pair: Service) -> None:
@@ -126,6 +140,34 @@ def test_a_rate_limit_holds_for_all_together(place: Place) -> None:
             with only(service, which) as client:
                 statuses += [client.get("/openapi.json").status_code for _ in range(times)]
     assert statuses == [200, 200, 200, 429]
+
+
+def test_places_in_the_queue_are_those_of_all_and_come_free_with_one_that_is_killed(place: Place) -> None:
+    def ask() -> None:
+        with suppress(httpx.TransportError):
+            while True:
+                first.post("/search/batch", json={"searches": [QUERY] * 100})
+
+    def is_held_up_with_a_search() -> bool:
+        depth = "scenerank_queue_depth 1.0"
+        if depth not in second.get("/metrics").text:
+            return False
+        os.kill(killed, signal.SIGSTOP)
+        if depth in second.get("/metrics").text:
+            return True
+        os.kill(killed, signal.SIGCONT)
+        return False
+
+    with serving(with_settings(place, **TWO, MAX_QUEUE="1")) as service:
+        until(lambda: both_answer(service), "both are ready")
+        killed = workers(service)[0]
+        with connected(service, 0) as first, connected(service, 1) as second, ThreadPoolExecutor(1) as pool:
+            pool.submit(ask)
+            until(is_held_up_with_a_search, "one has a search", every=0)
+            refused = second.post("/search", json=QUERY)
+            os.kill(killed, signal.SIGKILL)
+        assert (refused.status_code, refused.json()["type"]) == (503, "urn:scenerank:problem:overloaded")
+        until(lambda: service.search(QUERY["graph"]).status_code == 200, "its place is free")  # type: ignore[arg-type]
 
 
 def test_one_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost(pair: Service) -> None:
