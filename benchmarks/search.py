@@ -21,7 +21,6 @@ DIR keeps what is built, so that the next run starts at once.
 """
 
 import argparse
-import asyncio
 import contextlib
 import json
 import os
@@ -34,13 +33,12 @@ import time
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.search_data import SIZES, Place, convolution_checkpoint, prepare
+from benchmarks.search_engine import Engines
 from model.checkpoint import PRETRAINED
-from service.workers import default_workers
 
 IMAGES: Final = 45_000
 LARGE: Final = 1_000_000
@@ -85,86 +83,6 @@ def serve_naively(version: Path, port: int) -> None:
         """It listens only when it is."""
 
     uvicorn.run(app, port=port, log_level="warning")
-
-
-def run_engine(data_dir: Path) -> None:
-    """The service's engine alone; reads what to measure from standard input, a JSON object a line."""
-    from service.catalogue import Catalogue
-    from service.database import open_database
-    from service.engine import Engine
-    from service.index.versions import IndexStore
-    from service.interpret import interpret
-    from service.search import SearchQuery
-    from service.search_schemas import SearchRequest
-    from service.settings import Settings
-
-    settings = Settings(data_dir=data_dir)
-
-    async def throughput(engine: Engine, queries: Iterator[SearchQuery], clients: int, seconds: float) -> float:
-        begun, answered = time.perf_counter() + 1, 0
-
-        async def client() -> None:
-            nonlocal answered
-            while time.perf_counter() < begun + seconds:
-                await engine.search(next(queries))
-                answered += time.perf_counter() > begun
-
-        await asyncio.gather(*(client() for _ in range(clients)))
-        return answered / seconds
-
-    async def obey() -> None:
-        catalogue = Catalogue(open_database(settings.database))
-        engine = Engine(IndexStore(settings.index_dir), catalogue, poll_interval=settings.index_poll_interval)
-        async with engine.running():
-            snapshot = engine.require_snapshot()
-            print(flush=True)
-            while line := await asyncio.to_thread(sys.stdin.readline):
-                wanted = json.loads(line)
-                requests = map(SearchRequest.model_validate_json, _lines(wanted["bodies"]))
-                queries = cycle([interpret(request, snapshot, settings) for request in requests])
-                print(await throughput(engine, queries, wanted["clients"], wanted["seconds"]), flush=True)
-
-    asyncio.run(obey())
-
-
-def _lines(path: str) -> list[bytes]:
-    return Path(path).read_bytes().splitlines()
-
-
-class Engines:
-    """`run_engine`, in as many processes as the service has."""
-
-    def __init__(self, place: Place) -> None:
-        command = [sys.executable, "-m", "benchmarks.search", "--engine", str(place.data_dir)]
-        self._processes = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for _ in range(default_workers())
-        ]
-        for process in self._processes:
-            self._read(process)
-
-    def throughput(self, *, clients: int, **wanted: object) -> float:
-        """Answers a second of so many clients, which are divided among the processes."""
-        asked = self._processes[:clients]
-        for number, process in enumerate(asked):
-            assert process.stdin is not None
-            share = len(range(number, clients, len(asked)))
-            process.stdin.write(json.dumps({**wanted, "clients": share}) + "\n")
-            process.stdin.flush()
-        return sum(float(self._read(process)) for process in asked)
-
-    def close(self) -> None:
-        """End them."""
-        for process in self._processes:
-            process.kill()
-            process.wait()
-
-    @staticmethod
-    def _read(process: "subprocess.Popen[str]") -> str:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, "the engine has ended"
-        return line
 
 
 @contextlib.contextmanager
@@ -324,15 +242,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--large", action="store_true", help="a million images: memory and start")
-    for name in ("--naive", "--engine"):
-        parser.add_argument(name, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--naive", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.naive is not None:
         serve_naively(options.naive, options.port)
-        return
-    if options.engine is not None:
-        run_engine(options.engine)
         return
     if options.work is None:
         parser.error("--work DIR is needed")
