@@ -7,6 +7,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
@@ -42,6 +43,7 @@ from service.vocabulary_search import VocabularySearch
 
 _SEARCH_ROUTERS: Final = (search.router, vocabulary.router, images.router)
 _OTHER_ROUTERS: Final = (reindex.router, job_routes.router, index.router, health.router)
+_THREADS: Final = 40  # of all workers together, for what needs the database; anyio's own number
 _BODY_METHODS: Final = ("POST", "PUT", "PATCH")
 
 _log = logging.getLogger(__name__)
@@ -59,7 +61,9 @@ def create_app(settings: Settings, *, buckets: Buckets | None = None, places: Pl
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        database = open_database(settings.database, sharing=settings.workers or 1)
+        threads = max(_THREADS // (settings.workers or 1), 1)
+        current_default_thread_limiter().total_tokens = threads
+        database = open_database(settings.database, threads=threads)
         jobs = Jobs(database, settings.job_timeout)
         jobs.expire()
         store, catalogue = await run_in_threadpool(open_store, settings), Catalogue(database)

@@ -100,12 +100,14 @@ def serve(
 
     Example: SCENERANK_ADMIN_KEYS=change-me scenerank serve --port 8000
     """
-    from service import logs, workers
+    from service import logs, tracing, workers
     from service.database import open_database
 
     settings = _settings()
     logs.configure(settings.log_format)
-    open_database(settings.database).dispose()  # what is wrong with it is better said here than from within the server
+    # What is wrong with these is better said here than from within the server.
+    open_database(settings.database).dispose()
+    tracing.asked_for()
     if not settings.admin_keys:
         typer.echo("SCENERANK_ADMIN_KEYS is not set: admin calls (POST /reindex) are refused.", err=True)
     typer.echo(f"SceneRank at http://{host}:{port}, its interface at http://{host}:{port}/docs", err=True)

@@ -18,26 +18,26 @@ _BUSY_TIMEOUT: Final = 30.0  # seconds that a writer waits for another one (SQLi
 # When a PostgreSQL server that is silent counts as gone: to whom connects, on the net, and while it is asked.
 _GONE: Final = {"connect_timeout": "5", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3",
                 "tcp_user_timeout": "30000"}  # fmt: skip
-_CONNECTIONS: Final = 45  # at most: a few more than the threads that answer requests
+_SPARE: Final = 5  # connections beyond one for each thread that answers requests: others keep the index up to date
 
 
-def open_database(url: URL | str, *, sharing: int = 1) -> Engine:
+def open_database(url: URL | str, *, threads: int = 40) -> Engine:
     """Connect, and bring the tables to the revision of this program.
 
     Args:
         url: of SQLAlchemy.
-        sharing: how many processes share the connections that one would take.
+        threads: how many may use it at once.
 
     Raises:
         CatalogueError: the URL is no good, the database does not answer, or its tables are of a newer revision.
     """
-    with connected(url, sharing=sharing) as engine:
+    with connected(url, threads=threads) as engine:
         ensure_schema(engine)
     return engine
 
 
 @contextmanager
-def connected(url: URL | str, *, sharing: int = 1) -> Iterator[Engine]:
+def connected(url: URL | str, *, threads: int = 40) -> Iterator[Engine]:
     """The database as it is. What goes wrong within is told with its URL, and ends the connection.
 
     Raises:
@@ -47,7 +47,7 @@ def connected(url: URL | str, *, sharing: int = 1) -> Iterator[Engine]:
     shown = parsed.render_as_string(hide_password=True)
     engine: Engine | None = None
     try:
-        engine = _engine(parsed, _CONNECTIONS // sharing)
+        engine = _engine(parsed, threads + _SPARE)
         yield engine
     except (DBAPIError, OSError) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
@@ -79,7 +79,7 @@ def _parse(url: URL | str) -> URL:
 def _engine(url: URL, connections: int) -> Engine:
     if url.get_backend_name() != "sqlite":
         url = url.update_query_dict({name: value for name, value in _GONE.items() if name not in url.query})
-        return create_engine(url, pool_pre_ping=True, max_overflow=connections)
+        return create_engine(url, pool_pre_ping=True, pool_size=_SPARE, max_overflow=connections - _SPARE)
     if url.database in (None, "", ":memory:"):
         raise CatalogueError("SCENERANK_DATABASE_URL must name a file: indexing is another process, which reads it too")
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def _engine(url: URL, connections: int) -> Engine:
         file.touch()
     # IMMEDIATE: who means to write waits for its turn before it reads; a reader that turned writer could not wait.
     arguments = {"timeout": _BUSY_TIMEOUT, "isolation_level": "IMMEDIATE"}
-    engine = create_engine(url, connect_args=arguments, max_overflow=connections)
+    engine = create_engine(url, connect_args=arguments, pool_size=_SPARE, max_overflow=connections - _SPARE)
     _follow_file(engine, file.absolute())
     event.listen(engine, "connect", _prepare_sqlite)
     return engine

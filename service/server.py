@@ -24,7 +24,8 @@ _GC_THRESHOLDS: Final = (20_000, 50, 1000)  # collections made p99 under load tw
 class DrainingServer(uvicorn.Server):
     """Goes on for a while after SIGTERM, so that whoever sends requests here sees /readyz at 503 and stops.
 
-    Ctrl-C, or a second signal, skips that.
+    Ctrl-C skips that. SIGTERM again does not: who ends all processes of a service, and the one that passes it on to the
+    others, send it twice.
 
     Args:
         config: uvicorn's.
@@ -43,8 +44,8 @@ class DrainingServer(uvicorn.Server):
         app = self.config.app
         assert isinstance(app, FastAPI)
         app.state.admission.draining = True
-        if sig == signal.SIGTERM and self._end is None and self.started:
-            self._end = time.monotonic() + self._drain_time
+        if sig == signal.SIGTERM and self.started:
+            self._end = self._end or time.monotonic() + self._drain_time
             return
         super().handle_exit(sig, frame)
 
@@ -64,7 +65,7 @@ def run_server(
     *,
     host: str = "",
     port: int = 0,
-    listener: socket.socket | None = None,
+    listeners: list[socket.socket] | None = None,
     drain_time: float,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
@@ -74,7 +75,7 @@ def run_server(
         app: the application of `create_app`.
         host: address to listen at.
         port: port to listen at.
-        listener: what to listen at instead: a socket that other processes listen at too.
+        listeners: bound sockets to listen at instead.
         drain_time: between SIGTERM and the end of listening. Units: seconds.
         ready: told when it listens.
     """
@@ -94,7 +95,7 @@ def run_server(
     gc.set_threshold(*_GC_THRESHOLDS)
     server = DrainingServer(config, drain_time=drain_time, ready=ready)
     try:
-        server.run(None if listener is None else [listener])
+        server.run(listeners)
     except KeyboardInterrupt:
         return
     if not server.started:

@@ -15,24 +15,22 @@ from collections.abc import Iterator
 from ctypes import c_bool, c_int
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
-from types import FrameType
 from typing import Final
 
 import faiss
-import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
 
 from service import logs
 from service.admission import Places
 from service.limits import Buckets
+from service.listeners import own_listener, reserve
 from service.server import STARTUP_FAILURE, run_server
 from service.settings import Settings
 
 _MOST: Final = 4  # if nobody says how many: each takes memory, and connections of the database
 _METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"  # which prometheus_client looks for when it is imported
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_PAUSE: Final = 1.0  # seconds before a process is replaced that has not lasted
-_LASTING: Final = 10.0  # seconds
+_PAUSE: Final = 1.0  # seconds before a process is replaced
 
 # Not forked: a copy has the locks of PyTorch's and FAISS's threads, but not the threads.
 _spawn = multiprocessing.get_context("spawn")
@@ -51,22 +49,27 @@ def default_workers() -> int:
 def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
     """Serve with several processes until a signal; one that ends unasked is replaced.
 
-    All listen at one socket, and one that has nothing to do takes the next connection. Each is a service of its own,
-    with model and index; what they have in common are the database, the files of the index, rate limits and metrics.
+    Each is a service of its own, with model and index; what they have in common are the database, the files of the
+    index, rate limits, places in the queue, and metrics.
 
     Args:
         settings: of each.
         host: address to listen at.
         port: port to listen at.
         workers: how many.
+
+    Raises:
+        ConfigError: the address cannot be had.
     """
     with (
-        uvicorn.Config("", host=host, port=port, log_config=None).bind_socket() as listener,
+        contextlib.ExitStack() as stack,
         _metrics_directory(),
         _one_milvus(settings.model_copy(update={"workers": workers})) as shared,
     ):
-        supervisor = _Supervisor(shared, listener, workers)
-        supervisor.run()
+        reserved = [stack.enter_context(listener) for listener in reserve(host, port)]
+        supervisor = _Supervisor(shared, reserved, workers)
+        with supervisor.hearing_signals():
+            supervisor.run()
     if not supervisor.was_told:
         sys.exit(STARTUP_FAILURE)
 
@@ -74,62 +77,87 @@ def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
 class _Supervisor:
     """Keeps so many processes at work until a signal comes, which it passes on to them."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, workers: int) -> None:
-        self._listener = listener
+    def __init__(self, settings: Settings, listeners: list[socket.socket], workers: int) -> None:
         self._settings = settings
+        self._listeners = listeners
         self._buckets = Buckets()
         # Without locks, which who is killed could keep.
         self._taken = _spawn.RawArray(c_int, workers)
         self._was_ready = _spawn.RawValue(c_bool, False)
         self._running: dict[SpawnProcess, int] = {}  # and which of the workers it is
+        self._signals: list[int] = []
+        self._heard, self._rings = socket.socketpair()
         self._ending = False
         self.was_told = False
         """To end, by a signal."""
 
+    @contextlib.contextmanager
+    def hearing_signals(self) -> Iterator[None]:
+        """Note signals, and wake `run` by each: whatever it is doing, it does not do by half."""
+        self._rings.setblocking(False)
+        signal.set_wakeup_fd(self._rings.fileno(), warn_on_full_buffer=False)
+        for number in _SIGNALS:
+            signal.signal(number, lambda received, _: self._signals.append(received))
+        try:
+            yield
+        finally:
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.set_wakeup_fd(-1)
+            self._heard.close()
+            self._rings.close()
+
     def run(self) -> None:
-        """Return when all have ended: because of a signal, or because one could not even begin."""
-        for expected in _SIGNALS:
-            signal.signal(expected, self._pass_on)
-        for which in range(len(self._taken)):
-            self._start(which)
-        started = time.monotonic()
-        while self._running:
-            ended = wait([process.sentinel for process in self._running])
-            for process in [process for process in self._running if process.sentinel in ended]:
+        """Return when all have ended: because of a signal, or because the first to end had never been ready."""
+        absent = dict.fromkeys(range(len(self._taken)), 0.0)  # and when to start it. Units: seconds
+        while self._running or not self._ending:
+            self._obey()
+            now = time.monotonic()
+            for which in [which for which, due in absent.items() if due <= now and not self._ending]:
+                del absent[which]
+                if not self._start(which):
+                    absent[which] = now + _PAUSE
+            sentinels = {process.sentinel: process for process in self._running}
+            ended = wait([*sentinels, self._heard], min(absent.values()) - now if absent and not self._ending else None)
+            for process in [sentinels[sentinel] for sentinel in ended if sentinel in sentinels]:
                 which = self._running.pop(process)
                 process.join()
                 self._taken[which] = 0
                 mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
-                if self._ending:
-                    continue
-                _log.error("worker %d has ended with status %d", process.pid, process.exitcode)
-                if not self._was_ready.value:  # all the others will end so
-                    self._end(signal.SIGTERM)
-                    continue
-                if time.monotonic() < started + _LASTING:
-                    time.sleep(_PAUSE)
-                started = time.monotonic()
-                self._start(which)
+                if not self._ending:
+                    _log.error("worker %d has ended with status %d", process.pid, process.exitcode)
+                    absent[which] = now + _PAUSE
+                    if not self._was_ready.value:  # all the others will end so
+                        self._end(signal.SIGTERM)
 
-    def _start(self, which: int) -> None:
-        if self._ending:
-            return
+    def _obey(self) -> None:
+        """Pass on the signals that have come: as they are at first, then so that nothing is waited for any more."""
+        with contextlib.suppress(BlockingIOError):
+            self._heard.recv(4096, socket.MSG_DONTWAIT)
+        while self._signals:
+            received = self._signals.pop(0)
+            self._end(signal.SIGINT if self.was_told else received)
+            self.was_told = True
+
+    def _start(self, which: int) -> bool:
+        """Start a process; False if the system does not give one now."""
         places = Places(self._taken, which)
-        arguments = self._settings, self._listener, self._buckets, places, self._was_ready
+        arguments = self._settings, self._listeners, self._buckets, places, self._was_ready
         process = _spawn.Process(target=_work, args=arguments)
         # The child unblocks them when it has left the terminal's group, for Ctrl-C is for this process.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        process.start()
+        try:
+            process.start()
+        except OSError as error:
+            _log.error("a worker cannot be started (%s)", error.strerror)
+            return False
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         self._running[process] = which
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-
-    def _pass_on(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (what a signal handler takes)
-        self.was_told = True
-        self._end(number)
+        return True
 
     def _end(self, with_signal: int) -> None:
         self._ending = True
-        self._listener.close()  # the system refuses connections as soon as the others have closed theirs
         for process in self._running:
             assert process.pid is not None
             with contextlib.suppress(ProcessLookupError):
@@ -164,7 +192,9 @@ def _one_milvus(settings: Settings) -> Iterator[Settings]:
         close_store(store)
 
 
-def _work(settings: Settings, listener: socket.socket, buckets: Buckets, places: Places, was_ready: c_bool) -> None:
+def _work(
+    settings: Settings, reserved: list[socket.socket], buckets: Buckets, places: Places, was_ready: c_bool
+) -> None:
     """What each process does."""
     from service.app import create_app
 
@@ -177,12 +207,8 @@ def _work(settings: Settings, listener: socket.socket, buckets: Buckets, places:
     def ready() -> None:
         was_ready.value = True
 
-    run_server(
-        create_app(settings, buckets=buckets, places=places),
-        listener=listener,
-        drain_time=settings.drain_time,
-        ready=ready,
-    )
+    app = create_app(settings, buckets=buckets, places=places)
+    run_server(app, listeners=list(map(own_listener, reserved)), drain_time=settings.drain_time, ready=ready)
 
 
 def _end_with_parent() -> None:

@@ -2,17 +2,21 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import httpx
 import pytest
 
+from model.errors import ConfigError
+from service.listeners import reserve
 from tests.integration.conftest import ADMIN, PATIENCE, NewDatabase, Place, Service, serving, until
 from tests.integration.test_service_load import QUERY, with_settings
 from tests.integration.test_service_operation import samples
@@ -32,10 +36,20 @@ def place(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
+def any_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """One where it does not matter which database it has."""
+    directory = tmp_path_factory.mktemp("data")
+    place = Place(database_url=f"sqlite:///{directory}/scenerank.db", data_dir=directory)
+    place.fill(5)
+    place.build(place.checkpoint("first"))
+    return place
+
+
+@pytest.fixture(scope="module")
 def pair(place: Place) -> Iterator[Service]:
     """A service of two processes; after each test two are ready."""
     with serving(with_settings(place, **TWO)) as service:
-        until(lambda: both_answer(service), "both are ready")
+        until(lambda: both_listen(service), "both listen")
         yield service
 
 
@@ -53,43 +67,47 @@ def runs(pid: int) -> bool:
 
 
 @contextmanager
-def only(service: Service, which: int) -> Iterator[httpx.Client]:
-    """A client that only one of the processes answers: the others are held up while it connects."""
-    held = [pid for number, pid in enumerate(workers(service)) if number != which]
+def held_up(service: Service, *, but: int) -> Iterator[None]:
+    """All processes but one do nothing meanwhile."""
+    held = [pid for number, pid in enumerate(workers(service)) if number != but]
     for pid in held:
         os.kill(pid, signal.SIGSTOP)
     try:
-        with httpx.Client(base_url=service.client.base_url, timeout=PATIENCE) as client:
-            yield client
+        yield
     finally:
         for pid in held:
             os.kill(pid, signal.SIGCONT)
 
 
+def connect(service: Service) -> httpx.Client:
+    """A client whose one connection is to a process that is not held up."""
+    for _ in range(60):  # the system chooses one for each connection
+        client = httpx.Client(base_url=service.client.base_url, timeout=1, limits=httpx.Limits(max_connections=1))
+        with suppress(httpx.TimeoutException):
+            client.get("/livez").raise_for_status()
+            client.timeout = httpx.Timeout(PATIENCE)
+            return client
+        client.close()
+    pytest.fail("no process answers")
+
+
 @contextmanager
-def connected(service: Service, which: int) -> Iterator[httpx.Client]:
-    """A client whose connection is to one of the processes."""
-    limits = httpx.Limits(max_connections=1)
-    with httpx.Client(base_url=service.client.base_url, timeout=PATIENCE, limits=limits) as client:
-        held = [pid for number, pid in enumerate(workers(service)) if number != which]
-        for pid in held:
-            os.kill(pid, signal.SIGSTOP)
-        client.get("/livez").raise_for_status()
-        for pid in held:
-            os.kill(pid, signal.SIGCONT)
+def only(service: Service, which: int) -> Iterator[httpx.Client]:
+    """A client of one of the processes, while the others are held up."""
+    with held_up(service, but=which), closing(connect(service)) as client:
         yield client
 
 
-def both_answer(service: Service) -> bool:
-    for which in range(2):
-        held = workers(service)
-        if len(held) < 2:
-            return False
-        with only(service, which) as client, suppress(httpx.TimeoutException):
-            if client.get("/readyz", timeout=1).status_code == 200:
-                continue
-        return False
-    return True
+def client_of(service: Service, which: int) -> httpx.Client:
+    """A client of one of the processes."""
+    with held_up(service, but=which):
+        return connect(service)
+
+
+def both_listen(service: Service) -> bool:
+    """Whether two processes do; each has a socket of its own."""
+    at = f":{service.client.base_url.port:04X} 00000000:0000 0A"  # 0A: listening
+    return Path("/proc/net/tcp").read_text().count(at) == 2
 
 
 def until_found(client: httpx.Client, images: set[str]) -> None:
@@ -134,7 +152,7 @@ def test_what_one_is_told_all_know_within_a_moment(pair: Service) -> None:
 
 def test_a_rate_limit_holds_for_all_together(place: Place) -> None:
     with serving(with_settings(place, **TWO, RATE_LIMIT="0.001", RATE_BURST="3")) as service:
-        until(lambda: both_answer(service), "both are ready")
+        until(lambda: both_listen(service), "both listen")
         statuses = []
         for which, times in enumerate((2, 2)):
             with only(service, which) as client:
@@ -159,9 +177,13 @@ def test_places_in_the_queue_are_those_of_all_and_come_free_with_one_that_is_kil
         return False
 
     with serving(with_settings(place, **TWO, MAX_QUEUE="1")) as service:
-        until(lambda: both_answer(service), "both are ready")
+        until(lambda: both_listen(service), "both listen")
         killed = workers(service)[0]
-        with connected(service, 0) as first, connected(service, 1) as second, ThreadPoolExecutor(1) as pool:
+        with (
+            closing(client_of(service, 0)) as first,
+            closing(client_of(service, 1)) as second,
+            ThreadPoolExecutor(1) as pool,
+        ):
             pool.submit(ask)
             until(is_held_up_with_a_search, "one has a search", every=0)
             refused = second.post("/search", json=QUERY)
@@ -186,10 +208,10 @@ def test_one_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost(pair: S
         os.kill(before[0], signal.SIGKILL)
         for future in futures:
             future.result()
+    until(lambda: not runs(before[0]), "it has ended")
     assert httpx.post(f"{base}/search", json=QUERY, timeout=PATIENCE).status_code == 200, "the other goes on"
 
-    until(lambda: len(workers(pair)) == 2 and before[0] not in workers(pair), "another takes its place")
-    until(lambda: both_answer(pair), "both are ready")
+    until(lambda: both_listen(pair), "another takes its place")
     assert before[1] in workers(pair)
     assert len(acknowledged) > 5
     for which in range(2):
@@ -198,28 +220,51 @@ def test_one_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost(pair: S
     assert samples(pair)["scenerank_queue_depth", ()] == 0
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_is_left(place: Place, how: signal.Signals) -> None:
-    with serving(with_settings(place, **TWO, DRAIN_TIME="600")) as service:
-        until(lambda: both_answer(service), "both are ready")
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM], [signal.SIGKILL]])
+def test_no_process_is_left(any_place: Place, signals: list[signal.Signals]) -> None:
+    with serving(with_settings(any_place, **TWO, DRAIN_TIME="600")) as service:
+        until(lambda: both_listen(service), "both listen")
         left = workers(service)
-        service.process.send_signal(how)
-        assert service.process.wait(PATIENCE) == (0 if how == signal.SIGINT else -how)
+        assert len(left) == 2
+        for number in signals:
+            service.process.send_signal(number)
+            time.sleep(0.2)  # two at once are one
+        assert service.process.wait(PATIENCE) == (-signal.SIGKILL if number == signal.SIGKILL else 0)
         until(lambda: not any(map(runs, left)), "they have ended too")
 
 
-def test_a_port_that_is_taken_is_told(pair: Service) -> None:
-    url = pair.client.base_url
-    command = ["serve", "--port", str(url.port)]
-    ended = with_settings(pair.place, **TWO).run(*command)
-    assert ended.returncode != 0
-    assert "Address already in use" in ended.stderr
+@pytest.mark.parametrize("after", [0.0, 1.0, 2.0])
+def test_ctrl_c_while_processes_start_ends_them_without_a_word(any_place: Place, after: float) -> None:
+    command = [sys.executable, "-m", "scenerank", "serve", "--port", str(free_port())]
+    environment = with_settings(any_place, **TWO).environment
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, process_group=0) as process:
+        assert process.stderr is not None
+        process.stderr.readline()  # it is about to start them
+        time.sleep(after)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, told = process.communicate(timeout=PATIENCE)
+    assert process.returncode in (0, 130), "as any program, if it was too early"
+    assert "Traceback" not in told
+
+
+def test_a_port_that_is_taken_is_told(any_place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        ended = with_settings(any_place, **TWO).run("serve", "--port", str(other.getsockname()[1]))
+    assert ended.returncode == 1
+    assert "cannot be had (Address already in use); end what uses it" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_where_no_process_can_begin_the_service_ends(place: Place, tmp_path: Path) -> None:
+def test_two_services_do_not_share_a_port(pair: Service) -> None:
+    port = pair.client.base_url.port
+    assert port is not None
+    with pytest.raises(ConfigError, match="Address already in use"):
+        reserve("127.0.0.1", port)
+
+
+def test_where_no_process_can_begin_the_service_ends(any_place: Place, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import os, sys\nif 'spawn_main' in str(sys.orig_argv): os._exit(7)\n")
-    environment = with_settings(place, **TWO).environment | {"PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}
+    environment = with_settings(any_place, **TWO).environment | {"PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}
     command = [sys.executable, "-m", "scenerank", "serve", "--port", str(free_port())]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 3

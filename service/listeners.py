@@ -1,0 +1,57 @@
+"""Sockets for several processes that answer at one address."""
+
+import socket
+import sys
+from typing import Final
+
+from model.errors import ConfigError
+
+_DIVIDES: Final = sys.platform == "linux"
+
+
+def reserve(host: str, port: int) -> list[socket.socket]:
+    """Sockets that have a host's addresses, so that nobody else takes them, and do not listen.
+
+    Raises:
+        ConfigError: they cannot be had.
+    """
+    reserved: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            at = (address[0], reserved[0].getsockname()[1] if reserved else port)  # for port 0 the same everywhere
+            for shared in (False, True):  # first alone, for with another service the port must not be shared
+                one = _socket(family, kind, protocol, shared=shared)
+                reserved.append(one)
+                one.bind(at)
+                if not shared:
+                    at = one.getsockname()[:2]
+                    reserved.pop().close()
+    except OSError as error:
+        for one in reserved:
+            one.close()
+        reason = f"port {port} of {host} cannot be had ({error.strerror})"
+        raise ConfigError(f"{reason}; end what uses it, or name another with --port") from None
+    return reserved
+
+
+def own_listener(reserved: socket.socket) -> socket.socket:
+    """A socket at the address of one that is reserved.
+
+    Linux divides connections among sockets of their own; of one socket that all listen at, the first process that wakes
+    takes all connections that have come. Elsewhere there is only that.
+    """
+    if not _DIVIDES:
+        return reserved
+    own = _socket(reserved.family, reserved.type, reserved.proto, shared=True)
+    own.bind(reserved.getsockname())
+    return own
+
+
+def _socket(family: int, kind: int, protocol: int, *, shared: bool) -> socket.socket:
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
+    if shared and _DIVIDES:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return made
