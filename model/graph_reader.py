@@ -16,6 +16,7 @@ MAX_PROBLEMS: Final = 100
 
 MORE_PROBLEMS: Final = Problem("", "there are more problems than these; mend them first")
 
+_SIDES: Final = frozenset("xywh")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # databases refuse NUL, and a lone surrogate has no UTF-8
 
 
@@ -90,9 +91,11 @@ class GraphReader:
 
     def has(self, item: dict[str, Any], keys: Sequence[str], pointer: str) -> bool:
         """Whether all the keys are there; null is there, and a wildcard."""
-        missing = [key for key in keys if key not in item]
-        for key in missing:
-            self.fail(f"{pointer}/{key}", f'{key} is missing; where anything will do, write null or "*"')
+        missing = False
+        for key in keys:
+            if key not in item:
+                missing = True
+                self.fail(f"{pointer}/{key}", f'{key} is missing; where anything will do, write null or "*"')
         return not missing
 
     def items(self, document: dict[str, Any], key: str, pointer: str = "") -> Sequence[Any]:
@@ -149,6 +152,8 @@ class GraphReader:
 
     def end(self, value: object, pointer: str) -> str | None:
         """The id of an object that a relationship names."""
+        if type(value) is str and value in self.objects:  # it has been looked at there
+            return value
         if value is None or (value == WILDCARD and WILDCARD not in self.objects):
             return self.add_wildcard()
         key = self.id(value, pointer)
@@ -185,7 +190,7 @@ class GraphReader:
         """Whether a text cannot be kept as it is."""
         if len(text) > self._limits.text_length:
             self.fail(pointer, f"{what} may have {self._limits.text_length} characters, this one has {len(text)}")
-        elif _UNSTORABLE.search(text):
+        elif not text.isprintable() and _UNSTORABLE.search(text):  # neither NUL nor a surrogate is; asking is fast
             self.fail(pointer, f"{what} must not hold NUL characters or lone surrogates; remove them")
         else:
             return False
@@ -194,11 +199,15 @@ class GraphReader:
     def attributes(self, source: dict[str, Any], pointer: str) -> tuple[str, ...]:
         """The attributes of an object; wildcards say nothing and are left out."""
         values = self.items(source, "attributes", pointer)
+        if not values:
+            return ()
         texts = [self.text(value, f"{pointer}/attributes/{index}", "attribute") for index, value in enumerate(values)]
         return tuple(text for text in texts if text is not None)
 
     def box(self, source: dict[str, Any], pointer: str) -> Box | None:
         """The box of an object, if it has one."""
+        if _SIDES.isdisjoint(source):
+            return None
         sides = [source.get(side) for side in "xywh"]
         if sides == [None] * 4:
             return None

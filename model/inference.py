@@ -52,14 +52,19 @@ def embed_batches(encoder: InferenceEncoder, graphs: PackedGraphs) -> Iterator[N
     """Unit vectors of graphs, some at a time, in order: for progress bars, and for results larger than memory."""
     assert not encoder.training, "batch norm must use its running statistics"
     device = next(encoder.parameters()).device
-    for chosen in _batches(graphs):
-        batch = graphs.select(chosen).to_batch().to(device)
+    for part in _parts(graphs):
+        batch = part.to_batch().to(device)
         # An encoder configured without normalisation ranks by inner product in training; an index ranks by cosine.
         yield F.normalize(encoder(batch), dim=1).cpu().numpy()
 
 
-def _batches(graphs: PackedGraphs) -> Iterator[NDArray[np.int64]]:
-    """Consecutive positions, cut so that each part has about _NODES_PER_BATCH objects and at least one graph."""
+def _parts(graphs: PackedGraphs) -> Iterator[PackedGraphs]:
+    """Consecutive graphs, cut so that each part has about _NODES_PER_BATCH objects and at least one graph."""
+    if 0 < len(graphs.objects) <= _NODES_PER_BATCH:
+        yield graphs
+        return
     part = graphs.object_offsets[:-1] // _NODES_PER_BATCH
     cuts = np.flatnonzero(np.diff(part)) + 1
-    return (positions for positions in np.split(np.arange(len(graphs)), cuts) if len(positions))
+    for positions in np.split(np.arange(len(graphs)), cuts):
+        if len(positions):
+            yield graphs.select(positions)
