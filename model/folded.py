@@ -4,6 +4,7 @@ The function is that of `SceneGraphEncoder` in evaluation mode. What is constant
 
 - batch norm, into the linear map before it;
 - the heads of source and target, into the first map of the node network: all are linear, the mean between them too;
+- the head of edges, into the edge network of the next layer, unless their states are added to those before;
 - all of the first layer that depends on a single name, into a table with a row a name.
 
 No sum depends on its order: states are rounded to a grid on which single precision adds without error. So a graph has
@@ -43,10 +44,14 @@ class FoldedEncoder(nn.Module):
         table = torch.cat([names @ from_source.T, names @ from_target.T, predicates @ from_edge.T + bias])
         # Rows of names as sources, of names as targets, of predicates: (2 names + predicates, H)
         self.first_table = _constant(table)
-        if encoder.config.residual:
+        residual = encoder.config.residual
+        if residual:
             self.object_embedding = _constant(names)
             self.predicate_embedding = _constant(predicates)
-        self.convolutions = nn.ModuleList(_FoldedConvolution(layer) for layer in layers)
+        before = [None, *(None if residual else layer.edge_head for layer in layers[:-1])]
+        self.convolutions = nn.ModuleList(
+            _FoldedConvolution(layer, head, has_head=residual) for layer, head in zip(layers, before, strict=True)
+        )
         self.eval()
 
     def forward(self, batch: GraphBatch) -> Tensor:
@@ -74,14 +79,12 @@ class FoldedEncoder(nn.Module):
             layer = cast("_FoldedConvolution", module)
             if number:
                 assert nodes is not None
-                assert edges is not None
-                hidden = layer.edge_states(nodes, edges, ends)
+                hidden = layer.edge_states(nodes, hidden if edges is None else edges, ends)
             hidden = _on_grid(hidden.relu_(), _HIDDEN_BITS)
             sums = F.embedding_bag(order, hidden, starts, mode="sum", include_last_offset=True)  # (2V, H)
             new_nodes = layer.node_states(sums.view(len(batch.nodes), -1) * per_edge, share)
-            if number < len(self.convolutions) - 1:
-                new_edges = layer.edge_head(hidden)
-                edges = edges + new_edges if edges is not None and residual else new_edges
+            if edges is not None and number < len(self.convolutions) - 1:
+                edges = edges + layer.edge_head(hidden)
             if residual and nodes is not None:
                 new_nodes = F.normalize(F.normalize(nodes, dim=1) + new_nodes, dim=1)
             nodes = new_nodes
@@ -98,15 +101,23 @@ class FoldedEncoder(nn.Module):
 
 
 class _FoldedConvolution(nn.Module):
-    """The constants of one layer."""
+    """The constants of one layer.
 
-    def __init__(self, layer: GraphConvolution) -> None:
+    Args:
+        layer: its weights.
+        head: what makes the edges' states of the layer before, if nothing but this layer reads them.
+        has_head: whether it makes states of edges itself.
+    """
+
+    def __init__(self, layer: GraphConvolution, head: nn.Linear | None, *, has_head: bool) -> None:
         super().__init__()
         weight, bias = _fold_norm(layer.edge_network, layer.edge_norm)
         from_source, from_edge, from_target = weight.chunk(3, dim=1)
         self.from_ends = _Product(torch.cat([from_source, from_target]))  # D -> 2H
-        self.from_edge = _Product(from_edge, bias)  # D -> H
-        if layer.edge_head is not None:
+        if head is not None:
+            from_edge, bias = from_edge @ head.weight.double(), from_edge @ head.bias.double() + bias
+        self.from_edge = _Product(from_edge, bias)  # D -> H, or with the head H -> H
+        if has_head and layer.edge_head is not None:
             self.edge_head = _Product(layer.edge_head.weight, layer.edge_head.bias)  # H -> D
         first, norm, _, last = layer.node_network
         weight, bias = _fold_norm(cast("nn.Linear", first), cast("nn.BatchNorm1d", norm))
@@ -116,7 +127,7 @@ class _FoldedConvolution(nn.Module):
         self.last = _Product(cast("nn.Linear", last).weight, cast("nn.Linear", last).bias)  # H -> D
 
     def edge_states(self, nodes: Tensor, edges: Tensor, ends: Tensor) -> Tensor:
-        """What the ReLU of the edge network reads. Shapes: (V, D), (E, D), (E, 2) -> (E, H)."""
+        """What the ReLU of the edge network reads. Shapes: (V, D), (E, D or H), (E, 2) -> (E, H)."""
         sent = self.from_ends(nodes).view(2 * len(nodes), -1)
         return F.embedding_bag(ends, sent, mode="sum").add_(self.from_edge(edges))
 
