@@ -58,7 +58,7 @@ say "no search failed"
 asset=$(get "$url/" | grep -o '/static/assets/[^"]*\.js' | head -1)
 [ -n "$asset" ] && get "$url$asset" -o /dev/null || fail "there is no page"
 get "$url/images/1/picture" -o /dev/null || fail "the demo world has no pictures"
-api=$(docker compose ps -q api | head -1)
+api=$(docker compose ps -q api | sed -n 1p)  # head ends after a line, and compose with 255 when nobody reads the next
 docker exec "$api" sh -c '[ "$(id -u)" != 0 ] && ! touch /opt/x 2>/dev/null && ! touch /data/x 2>/dev/null' || fail "the container may write"
 ! docker exec "$api" sh -c 'command -v gcc || command -v npm' || fail "there are build tools in the image"
 ! docker exec "$api" sh -c 'ls /opt/scenerank/lib/python3*/site-packages' | grep -Ei '^(nvidia|cuda|triton)' || fail "there are CUDA packages in the CPU image"
