@@ -19,13 +19,12 @@ def reserve(host: str, port: int) -> list[socket.socket]:
     try:
         for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             at = (address[0], reserved[0].getsockname()[1] if reserved else port)  # for port 0 the same everywhere
-            for shared in (False, True):  # first alone, for with another service the port must not be shared
-                one = _socket(family, kind, protocol, shared=shared)
-                reserved.append(one)
-                one.bind(at)
-                if not shared:
-                    at = one.getsockname()[:2]
-                    reserved.pop().close()
+            with _socket(family, kind, protocol, shared=False) as alone:  # with another service it must not be shared
+                alone.bind(at)
+                at = alone.getsockname()[:2]
+            one = _socket(family, kind, protocol, shared=True)
+            reserved.append(one)
+            one.bind(at)
     except OSError as error:
         for one in reserved:
             one.close()

@@ -100,7 +100,7 @@ class Metrics:
             self._rejected.labels(_REJECTED[status]).inc()
 
     def count_refused_search(self) -> None:
-        """Count a search that was refused because as many wait as may."""
+        """Count a search that was refused because as many wait as may; how long that takes is not measured."""
         self._refused.inc()
         self._rejected_full.inc()
 

@@ -189,7 +189,7 @@ def test_places_in_the_queue_are_those_of_all_and_come_free_with_one_that_is_kil
             refused = second.post("/search", json=QUERY)
             os.kill(killed, signal.SIGKILL)
         assert (refused.status_code, refused.json()["type"]) == (503, "urn:scenerank:problem:overloaded")
-        until(lambda: service.search(QUERY["graph"]).status_code == 200, "its place is free")  # type: ignore[arg-type]
+        until(lambda: service.client.post("/search", json=QUERY).status_code == 200, "its place is free")
 
 
 def test_one_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost(pair: Service) -> None:
