@@ -79,7 +79,12 @@ async def measure(engine: Engine, queries: Iterator[SearchQuery], clients: int, 
 async def obey(settings: Settings) -> None:
     """One process: a JSON object a line says what to measure, and a line is the answer."""
     catalogue = Catalogue(open_database(settings.database))
-    engine = Engine(IndexStore(settings.index_dir), catalogue, poll_interval=settings.index_poll_interval)
+    engine = Engine(
+        IndexStore(settings.index_dir),
+        catalogue,
+        poll_interval=settings.index_poll_interval,
+        batch_wait=settings.batch_wait,
+    )
     async with engine.running():
         snapshot = engine.require_snapshot()
         print(flush=True)

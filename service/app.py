@@ -73,7 +73,13 @@ def create_app(settings: Settings, *, buckets: Buckets | None = None, places: Pl
             catalogue=catalogue,
             jobs=jobs,
             store=store,
-            engine=Engine(store, catalogue, poll_interval=settings.index_poll_interval, observe=metrics.count_batch),
+            engine=Engine(
+                store,
+                catalogue,
+                poll_interval=settings.index_poll_interval,
+                batch_wait=settings.batch_wait,
+                observe=metrics.count_batch,
+            ),
             processes=ReindexProcesses(settings_for_others(settings, store), jobs),
         )
         app.state.services = services

@@ -36,16 +36,23 @@ class Engine:
         store: where versions live.
         catalogue: where changes are looked for.
         poll_interval: how often to look for either. Units: seconds.
+        batch_wait: of its `SearchWorker`. Units: seconds.
         observe: told of all searches that are done.
     """
 
     def __init__(
-        self, store: Store, catalogue: Catalogue, *, poll_interval: float, observe: Observe | None = None
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        *,
+        poll_interval: float,
+        batch_wait: float = 0,
+        observe: Observe | None = None,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._poll_interval = poll_interval
-        self._worker = SearchWorker(observe)
+        self._worker = SearchWorker(observe, batch_wait=batch_wait)
         self._snapshot: State | None = None
         self._live: Follower | None = None
         self._seen: object = None

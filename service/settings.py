@@ -39,6 +39,8 @@ class Settings(BaseSettings):
         max_limit: the largest `limit` of a search.
         max_window: the largest `offset + limit` of a search.
         max_queue: searches that may be under way or waiting at once, of all workers; more are refused with 503.
+        batch_wait: while many ask, searches are done together that come within so long of each other; 0 lets none wait
+            for another. Units: seconds.
         request_timeout: a search that has not been answered for so long is given up with 504. Units: seconds.
         drain_time: from SIGTERM, when /readyz turns 503, until nothing new is accepted. Units: seconds.
         log_format: `text` for lines, `json` for one JSON object a line.
@@ -66,6 +68,7 @@ class Settings(BaseSettings):
     max_limit: int = Field(default=1000, ge=1)
     max_window: int = Field(default=10_000, ge=1)
     max_queue: int = Field(default=64, ge=1)
+    batch_wait: float = Field(default=0.001, ge=0, le=1)
     request_timeout: float = Field(default=10.0, gt=0)
     drain_time: float = Field(default=1.0, ge=0)
     log_format: LogFormat = "text"

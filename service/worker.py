@@ -46,20 +46,25 @@ Outcome = tuple[_Waiting, Any]
 class SearchWorker:
     """Does all encoding and looking up of a process, in one thread that has one core.
 
-    Whatever has come while it was busy is its next batch: encoding and looking up together costs less than one after
-    the other, and no search waits for others to come. Other cores are for other processes (service/workers.py): two
-    threads of one would mostly wait for the interpreter's lock.
+    Whatever has come while it was busy is its next batch, with those of the last one that ask again at once: encoding
+    and looking up together costs much less than one after the other. A search that comes while nothing else has for a
+    while is begun at once. Other cores are for other processes (service/workers.py): two threads of one would mostly
+    wait for the interpreter's lock.
 
     Args:
         observe: told of all batches, from that thread.
+        batch_wait: a batch begins when no search has come for so long, if not before; 0: at once. Units: seconds.
     """
 
-    def __init__(self, observe: Observe | None = None) -> None:
+    def __init__(self, observe: Observe | None = None, *, batch_wait: float = 0) -> None:
         self._observe = observe
+        self._batch_wait = batch_wait
         self._executor = ThreadPoolExecutor(1, "search", initializer=use_one_thread)
         self._waiting: deque[_Waiting] = deque()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._has_turn = False  # under way, or due
+        self._expected = 1  # searches that were done or waited when the last batch ended
+        self._gather_until = 0.0
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
         """The page that a query asks for. Cancelled before its turn, it is never begun."""
@@ -74,11 +79,13 @@ class SearchWorker:
         """
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
-        with self._lock:
+        with self._changed:
             self._waiting.append(_Waiting(read, finish, outcome, time.perf_counter()))
             if not self._has_turn:
                 self._has_turn = True
                 self._executor.submit(self._take_turn, loop)
+            elif len(self._waiting) == self._expected:
+                self._changed.notify()
         return await outcome
 
     def encode(self, version: Version, graphs: Sequence[SceneGraph]) -> Vectors:
@@ -95,15 +102,34 @@ class SearchWorker:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _take_turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        with self._lock:
+        with self._changed:
+            self._gather()
             batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+        begun = time.perf_counter()
         try:
             self._do(batch, loop)
         finally:
-            with self._lock:
+            with self._changed:
+                ended = time.perf_counter()
+                self._expected = min(MAX_BATCH, len(batch) + len(self._waiting))
+                self._gather_until = ended + (ended - begun)
                 self._has_turn = bool(self._waiting)
                 if self._has_turn:
                     self._executor.submit(self._take_turn, loop)  # after what else is due
+
+    def _gather(self) -> None:
+        """Give those that have just been answered time to ask again; without it half of them miss each batch.
+
+        Ends when as many wait as there were, when none has come for `batch_wait`, or after as long as the last batch
+        took, which bounds what anybody loses by it.
+        """
+        seen = 0
+        while seen < len(self._waiting) < self._expected:
+            seen = len(self._waiting)
+            left = self._gather_until - time.perf_counter()
+            if left <= 0:
+                return
+            self._changed.wait_for(lambda: len(self._waiting) >= self._expected, min(self._batch_wait, left))
 
     def _do(self, batch: Sequence[_Waiting], loop: asyncio.AbstractEventLoop) -> None:
         read: list[tuple[_Waiting, SearchQuery]] = []
