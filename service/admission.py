@@ -65,7 +65,7 @@ class Admission:
             OverloadedError: all are taken.
         """
         if self.is_full:
-            raise OverloadedError("as many searches wait as may; ask again later")
+            raise OverloadedError
         self._count(1)
 
     def leave(self) -> None:

@@ -33,12 +33,12 @@ from service.metrics import Metrics
 from service.middleware import PROBLEM_JSON, BodyLimitMiddleware, RequestIdMiddleware, encode_problem
 from service.openapi import PROBLEM_RESPONSES, describe
 from service.overload import OverloadMiddleware
+from service.reindex_processes import ReindexProcesses
 from service.routes import health, images, index, reindex, search, vocabulary
 from service.routes import jobs as job_routes
 from service.routes.page import add_page
 from service.search_lane import SearchLane
 from service.settings import Settings
-from service.supervisor import ReindexProcesses
 from service.vocabulary_search import VocabularySearch
 
 _SEARCH_ROUTERS: Final = (search.router, vocabulary.router, images.router)

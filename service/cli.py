@@ -117,10 +117,11 @@ def serve(
         return
     from service.app import create_app
     from service.index.backend import close_store, open_store
+    from service.listeners import reserve
     from service.server import run_server
 
     close_store(open_store(settings))  # the same
-    run_server(create_app(settings), host=host, port=port, drain_time=settings.drain_time)
+    run_server(create_app(settings), reserve(host, port), drain_time=settings.drain_time)
 
 
 def openapi(

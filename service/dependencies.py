@@ -21,8 +21,8 @@ from service.errors import AdminDisabledError, KeyRequiredError
 from service.index.state import Store
 from service.jobs import Jobs
 from service.metrics import Metrics
+from service.reindex_processes import ReindexProcesses
 from service.settings import Settings
-from service.supervisor import ReindexProcesses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from service.index.follow import follow
 from service.index.state import Follower, State, Store
 from service.index.versions import IndexVersion
 from service.search import SearchAnswer, SearchQuery
-from service.worker import Observe, SearchWorker
+from service.search_thread import Observe, SearchThread
 
 _RETRY_AFTER: Final = 30.0  # seconds until a version that could not be opened is tried again
 _SHORT: Final = 0.05  # seconds that may go into an overlay without a rest after it
@@ -36,7 +36,7 @@ class Engine:
         store: where versions live.
         catalogue: where changes are looked for.
         poll_interval: how often to look for either. Units: seconds.
-        batch_wait: of its `SearchWorker`. Units: seconds.
+        batch_wait: of its `SearchThread`. Units: seconds.
         observe: told of all searches that are done.
     """
 
@@ -52,7 +52,7 @@ class Engine:
         self._store = store
         self._catalogue = catalogue
         self._poll_interval = poll_interval
-        self._worker = SearchWorker(observe, batch_wait=batch_wait)
+        self._thread = SearchThread(observe, batch_wait=batch_wait)
         self._snapshot: State | None = None
         self._live: Follower | None = None
         self._seen: object = None
@@ -86,11 +86,11 @@ class Engine:
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
         """Encode and look up, without holding up the event loop."""
-        return await self._worker.search(query)
+        return await self._thread.search(query)
 
     async def run(self, read: Callable[[], SearchQuery], finish: Callable[[SearchQuery, SearchAnswer], T]) -> T:
         """The same with what comes before and after it in the engine's thread; both are to be short."""
-        return await self._worker.run(read, finish)
+        return await self._thread.run(read, finish)
 
     def nudge(self) -> None:
         """Look for changes at once: this process has made some."""
@@ -155,7 +155,7 @@ class Engine:
         self._seen, self._retry_at = seen, float("inf")
         name = self._store.current()
         if name is not None and (self._live is None or self._live.version.manifest.version != name):
-            self._live = follow(self._store, name, self._worker.encode)
+            self._live = follow(self._store, name, self._thread.encode)
             self._rest_until = 0.0
         return self._live
 
@@ -203,7 +203,7 @@ class Engine:
             ended.set()
             self._nudged.set()
             await asyncio.to_thread(watcher.join)
-            self._worker.close()
+            self._thread.close()
 
     def _watch(self, ended: threading.Event) -> None:
         while True:

@@ -67,6 +67,9 @@ class RateLimitedError(SceneRankError):
 class OverloadedError(SceneRankError):
     """As many searches wait as may; this one is refused."""
 
+    def __init__(self) -> None:
+        super().__init__("as many searches wait as may; ask again later")
+
 
 class DeadlineError(SceneRankError):
     """A search that was given up because it took longer than it may."""

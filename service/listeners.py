@@ -1,5 +1,6 @@
 """Sockets for several processes that answer at one address."""
 
+import errno
 import socket
 import sys
 from typing import Final
@@ -7,24 +8,35 @@ from typing import Final
 from model.errors import ConfigError
 
 _DIVIDES: Final = sys.platform == "linux"
+_ABSENT: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)  # as ::1, where IPv6 is switched off
 
 
 def reserve(host: str, port: int) -> list[socket.socket]:
     """Sockets that have a host's addresses, so that nobody else takes them, and do not listen.
 
+    Of a name with several addresses this machine need not have all.
+
     Raises:
         ConfigError: they cannot be had.
     """
     reserved: list[socket.socket] = []
+    absent: OSError | None = None
     try:
         for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             at = (address[0], reserved[0].getsockname()[1] if reserved else port)  # for port 0 the same everywhere
-            with _socket(family, kind, protocol, shared=False) as alone:  # with another service it must not be shared
-                alone.bind(at)
-                at = alone.getsockname()[:2]
-            one = _socket(family, kind, protocol, shared=True)
-            reserved.append(one)
-            one.bind(at)
+            try:
+                with _socket(family, kind, protocol, shared=False) as alone:  # with another service it is not shared
+                    alone.bind(at)
+                    at = alone.getsockname()[:2]
+                one = _socket(family, kind, protocol, shared=True)
+                reserved.append(one)
+                one.bind(at)
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    raise
+                absent = error
+        if absent is not None and not reserved:
+            raise absent
     except OSError as error:
         for one in reserved:
             one.close()

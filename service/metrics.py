@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from service.admission import Admission
 from service.engine import Engine
 from service.search import SearchAnswer
-from service.worker import MAX_BATCH
+from service.search_thread import MAX_BATCH
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

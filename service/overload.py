@@ -35,7 +35,7 @@ class OverloadMiddleware:
         self._admission = admission
         self._count = count
         self._refused = 0  # that the log has not been told of
-        refusal = problem_of(OverloadedError("as many searches wait as may; ask again later"))
+        refusal = problem_of(OverloadedError())
         self._status = refusal.kind.status
         self._bodies = {path: encode_problem(refusal.to_json(path)) for path in SEARCHES}
         self._headers = [

@@ -62,10 +62,8 @@ class DrainingServer(uvicorn.Server):
 
 def run_server(
     app: FastAPI,
+    listeners: list[socket.socket],
     *,
-    host: str = "",
-    port: int = 0,
-    listeners: list[socket.socket] | None = None,
     drain_time: float,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
@@ -73,16 +71,12 @@ def run_server(
 
     Args:
         app: the application of `create_app`.
-        host: address to listen at.
-        port: port to listen at.
-        listeners: bound sockets to listen at instead.
+        listeners: bound sockets to listen at.
         drain_time: between SIGTERM and the end of listening. Units: seconds.
         ready: told when it listens.
     """
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         timeout_graceful_shutdown=_PATIENCE,
         server_header=False,
         access_log=False,  # the application logs each request, with its id

@@ -32,7 +32,7 @@ class Settings(BaseSettings):
         pictures_dir: pictures in it are given by GET /images/{id}/picture where a `file:` URL names them.
         rate_limit: requests a second that each key, or each address without one, may make; none set is no limit.
         rate_burst: requests that it may make at once after a rest.
-        workers: processes that answer; none set is one for each core, at most four, and one alone with a GPU.
+        workers: processes that answer; none set is one for each core that may be used, at most four, one with a GPU.
         max_objects, max_relationships: of a query graph.
         max_name_length: of any text in a query graph. Units: characters.
         max_body_bytes: of a request.

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from ctypes import c_bool, c_int
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import Final
 
 import faiss
@@ -28,6 +29,7 @@ from service.server import STARTUP_FAILURE, run_server
 from service.settings import Settings
 
 _MOST: Final = 4  # if nobody says how many: each takes memory, and connections of the database
+_CGROUPS: Final = Path("/sys/fs/cgroup")
 _METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"  # which prometheus_client looks for when it is imported
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _PAUSE: Final = 1.0  # seconds before a process is replaced
@@ -39,11 +41,25 @@ _log = logging.getLogger(__name__)
 
 
 def default_workers() -> int:
-    """A process for each core that this one may run on, at most four; one where vectors go into a GPU's memory."""
+    """A process for each core that this one may use, at most four; one where vectors go into a GPU's memory."""
     if faiss.get_num_gpus() > 0:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _MOST)
+    return max(1, min(cores, int(core_quota(_CGROUPS)), _MOST))
+
+
+def core_quota(cgroups: Path, own: Path = Path("/proc/self/cgroup")) -> float:
+    """How many cores' time this process's control group may use, `_MOST` if that is not limited or not known.
+
+    Args:
+        cgroups: where version 2 of Linux's control groups is mounted.
+        own: what names this process's.
+    """
+    with contextlib.suppress(OSError, ValueError):  # other systems; no group; "max"
+        (group,) = (line[3:].lstrip("/") for line in own.read_text().splitlines() if line.startswith("0::"))
+        quota, period = (cgroups / group / "cpu.max").read_text().split()
+        return int(quota) / int(period)
+    return _MOST
 
 
 def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
@@ -208,7 +224,7 @@ def _work(
         was_ready.value = True
 
     app = create_app(settings, buckets=buckets, places=places)
-    run_server(app, listeners=list(map(own_listener, reserved)), drain_time=settings.drain_time, ready=ready)
+    run_server(app, list(map(own_listener, reserved)), drain_time=settings.drain_time, ready=ready)
 
 
 def _end_with_parent() -> None:

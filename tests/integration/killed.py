@@ -22,6 +22,7 @@ from service.catalogue import Catalogue
 from service.database import open_database
 from service.index.versions import IndexStore
 from service.jobs import Jobs
+from service.listeners import reserve
 from service.reindex import run_reindex
 from service.server import run_server
 from service.settings import Settings
@@ -126,4 +127,4 @@ def serve(url: str, data_dir: Path, port: int) -> None:
     settings = Settings.load(
         database_url=url, data_dir=data_dir, admin_keys=ADMIN_KEY, index_poll_interval=0.05, drain_time=0
     )
-    run_server(create_app(settings), host="127.0.0.1", port=port, drain_time=0)
+    run_server(create_app(settings), reserve("127.0.0.1", port), drain_time=0)

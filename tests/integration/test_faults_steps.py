@@ -108,7 +108,7 @@ def found_ids(place: Place, engine: Engine) -> set[str]:
     searching.refresh()
     assert searching.problem is None
     snapshot = searching.require_snapshot()
-    searching._worker.close()
+    searching._thread.close()
     assert isinstance(snapshot, Snapshot)
     rows = range(len(snapshot.version.ids) + len(snapshot.overlay.ids))
     return {snapshot.id_of(row) for row in rows if snapshot.find(snapshot.id_of(row)) == row}

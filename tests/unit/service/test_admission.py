@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.admission import Admission, AdmissionMiddleware
-from service.worker import SearchWorker
+from service.search_thread import SearchThread
 
 SEARCH: Scope = {"type": "http", "method": "POST", "path": "/search", "headers": []}
 
@@ -110,7 +110,7 @@ def test_an_error_passes_through_and_frees_the_place() -> None:
 
 
 def test_a_client_that_leaves_ends_its_search_before_the_engine_begins_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = SearchWorker()
+    thread = SearchThread()
     release, begun = threading.Event(), list[str]()
 
     def work(queries: list[Any]) -> list[Any]:
@@ -118,14 +118,14 @@ def test_a_client_that_leaves_ends_its_search_before_the_engine_begins_it(monkey
         release.wait(20)
         return queries
 
-    monkeypatch.setattr("service.worker.search", work)
+    monkeypatch.setattr("service.search_thread.search", work)
 
     async def run() -> None:
         admission = Admission(8, 60)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             query: Any = SimpleNamespace(name=scope["name"], snapshot=None, encode_ms=0.0)
-            await worker.search(query)
+            await thread.search(query)
             await answer(send)
 
         clients = {name: Client() for name in ("first", "leaves", "stays")}

@@ -35,6 +35,14 @@ def test_all_addresses_of_a_name_are_had_with_one_port() -> None:
     assert families == {family for family, *_ in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
 
 
+def test_a_name_may_have_addresses_that_this_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0)) for host in ("192.0.2.1", "127.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+    (reserved,) = reserve("both.example", 0)
+    with reserved:
+        assert reserved.getsockname()[0] == "127.0.0.1"
+
+
 def test_an_address_that_cannot_be_had_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigError, match="end what uses it"):
         reserve("127.0.0.1", other.getsockname()[1])

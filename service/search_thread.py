@@ -43,7 +43,7 @@ Outcome = tuple[_Waiting, Any]
 """What one that waited gets: a result, or an exception."""
 
 
-class SearchWorker:
+class SearchThread:
     """Does all encoding and looking up of a process, in one thread that has one core.
 
     Whatever has come while it was busy is its next batch, with those of the last one that ask again at once: encoding

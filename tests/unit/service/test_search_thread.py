@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.errors import VectorStoreError
-from service.worker import MAX_BATCH, SearchWorker
+from service.search_thread import MAX_BATCH, SearchThread
 
 PATIENCE = 20  # seconds
 
@@ -35,9 +35,9 @@ class Searches:
         await asyncio.to_thread(wait)
 
 
-def worker_with(monkeypatch: pytest.MonkeyPatch, searches: Searches, *, batch_wait: float = 0) -> SearchWorker:
-    monkeypatch.setattr("service.worker.search", searches)
-    return SearchWorker(batch_wait=batch_wait)
+def thread_with(monkeypatch: pytest.MonkeyPatch, searches: Searches, *, batch_wait: float = 0) -> SearchThread:
+    monkeypatch.setattr("service.search_thread.search", searches)
+    return SearchThread(batch_wait=batch_wait)
 
 
 def query() -> Any:  # noqa: ANN401 (stands for a SearchQuery)
@@ -46,76 +46,76 @@ def query() -> Any:  # noqa: ANN401 (stands for a SearchQuery)
 
 def test_what_comes_meanwhile_is_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     searches = Searches()
-    worker = worker_with(monkeypatch, searches)
+    thread = thread_with(monkeypatch, searches)
 
     async def run() -> None:
-        first = asyncio.create_task(worker.search(query()))
+        first = asyncio.create_task(thread.search(query()))
         await searches.begun(1)
-        others = [asyncio.create_task(worker.search(query())) for _ in range(3)]
+        others = [asyncio.create_task(thread.search(query())) for _ in range(3)]
         await asyncio.sleep(0)
         searches.let_go.set()
         await asyncio.gather(first, *others)
 
     asyncio.run(run())
-    worker.close()
+    thread.close()
 
     assert searches.sizes == [1, 3]
 
 
 def test_a_batch_has_a_bound_and_the_rest_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
     searches = Searches()
-    worker = worker_with(monkeypatch, searches)
+    thread = thread_with(monkeypatch, searches)
 
     async def run() -> None:
-        first = asyncio.create_task(worker.search(query()))
+        first = asyncio.create_task(thread.search(query()))
         await searches.begun(1)
-        others = [asyncio.create_task(worker.search(query())) for _ in range(MAX_BATCH + 3)]
+        others = [asyncio.create_task(thread.search(query())) for _ in range(MAX_BATCH + 3)]
         await asyncio.sleep(0)
         searches.let_go.set()
         await asyncio.gather(first, *others)
 
     asyncio.run(run())
-    worker.close()
+    thread.close()
 
     assert searches.sizes == [1, MAX_BATCH, 3]
 
 
 def test_a_batch_waits_for_those_of_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
     searches = Searches()
-    worker = worker_with(monkeypatch, searches, batch_wait=PATIENCE)
+    thread = thread_with(monkeypatch, searches, batch_wait=PATIENCE)
 
     async def again() -> None:
-        await worker.search(query())
-        await worker.search(query())
+        await thread.search(query())
+        await thread.search(query())
 
     async def run() -> None:
         first = asyncio.create_task(again())
         await searches.begun(1)
-        others = [asyncio.create_task(worker.search(query())) for _ in range(3)]
+        others = [asyncio.create_task(thread.search(query())) for _ in range(3)]
         await asyncio.sleep(0.5)  # for as long as the first batch took the next one may wait
         searches.let_go.set()
         await asyncio.gather(first, *others)
 
     asyncio.run(run())
-    worker.close()
+    thread.close()
 
     assert searches.sizes == [1, 4]
 
 
 def test_a_batch_does_not_wait_for_those_who_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     searches = Searches()
-    worker = worker_with(monkeypatch, searches, batch_wait=PATIENCE)
+    thread = thread_with(monkeypatch, searches, batch_wait=PATIENCE)
 
     async def run() -> None:
-        first = asyncio.create_task(worker.search(query()))
+        first = asyncio.create_task(thread.search(query()))
         await searches.begun(1)
-        others = [asyncio.create_task(worker.search(query())) for _ in range(3)]
+        others = [asyncio.create_task(thread.search(query())) for _ in range(3)]
         await asyncio.sleep(0.5)
         searches.let_go.set()
         await asyncio.wait_for(asyncio.gather(first, *others), PATIENCE / 2)
 
     asyncio.run(run())
-    worker.close()
+    thread.close()
 
     assert searches.sizes == [1, 3]
 
@@ -128,19 +128,19 @@ def test_what_befalls_the_whole_index_is_not_tried_for_each_search_alone(monkeyp
         raise VectorStoreError("Milvus does not answer")
 
     searches = Searches()
-    worker = worker_with(monkeypatch, searches)
+    thread = thread_with(monkeypatch, searches)
 
     async def run() -> list[Any]:
-        first = asyncio.create_task(worker.search(query()))
+        first = asyncio.create_task(thread.search(query()))
         await searches.begun(1)
-        others = [asyncio.create_task(worker.search(query())) for _ in range(5)]
+        others = [asyncio.create_task(thread.search(query())) for _ in range(5)]
         await asyncio.sleep(0)
-        monkeypatch.setattr("service.worker.search", fail)
+        monkeypatch.setattr("service.search_thread.search", fail)
         searches.let_go.set()
         return await asyncio.gather(first, *others, return_exceptions=True)
 
     outcomes = asyncio.run(run())
-    worker.close()
+    thread.close()
 
     assert tried == [5]
     assert outcomes[0] is searches.answer
