@@ -20,7 +20,8 @@ from service.search_thread import Observe, SearchThread
 
 _RETRY_AFTER: Final = 30.0  # seconds until a version that could not be opened is tried again
 _SHORT: Final = 0.05  # seconds that may go into an overlay without a rest after it
-_BUSY_SHARE: Final = 0.2  # of the time at most goes into making overlays, however many changes there are
+_BUSY_SHARE: Final = 0.2  # of the time goes into making overlays, however many changes there are,
+_LONGEST_REST: Final = 0.4  # unless changes would then be seen too late. Units: seconds
 
 T = TypeVar("T")
 
@@ -180,7 +181,8 @@ class Engine:
         # Many changes take a while to take in; searches need the processor too.
         taken = time.monotonic() - started
         if taken > _SHORT:
-            self._rest_until = time.monotonic() + taken * (1 / _BUSY_SHARE - 1)
+            rest = min(taken * (1 / _BUSY_SHARE - 1), max(taken, _LONGEST_REST))
+            self._rest_until = time.monotonic() + rest
         if is_new:
             assert self._snapshot is not None
             _log.info("index version %s is in use: %d images", live.version.manifest.version, self._snapshot.count)

@@ -276,6 +276,32 @@ def test_changes_are_taken_in_and_a_new_version_begins_with_them(
     assert engine.require_snapshot().get("image-0000") is None, "what was removed stays so in an old version"
 
 
+@pytest.mark.parametrize(("taken", "rest"), [(0.04, 0), (0.06, 0.24), (0.2, 0.4), (3, 3)])
+def test_changes_that_take_long_to_take_in_leave_time_for_searches_and_are_seen_soon(
+    taken: float, rest: float, store: IndexStore, catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("service.engine.time.monotonic", lambda: now)
+    build(store, catalogue, tmp_path / "checkpoint")
+    engine = Engine(store, catalogue, poll_interval=60)
+    engine.refresh()
+
+    def take_in(*_: object) -> bool:
+        nonlocal now
+        now += taken
+        return True
+
+    catalogue.delete("image-0000")
+    with monkeypatch.context() as patched:
+        patched.setattr(FilesFollower, "take_in", take_in)
+        engine.refresh()
+    ended = now
+    for waited, is_seen in [(rest - 0.01, rest == 0), (rest + 0.01, True)]:
+        now = ended + waited
+        engine.refresh()
+        assert (engine.require_snapshot().count == 19) == is_seen
+
+
 def test_the_index_of_another_catalogue_is_not_used(store: IndexStore, catalogue: Catalogue, tmp_path: Path) -> None:
     build(store, catalogue, tmp_path / "checkpoint")
     database = open_database(f"sqlite:///{tmp_path}/other.db")
