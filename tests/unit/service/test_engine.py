@@ -278,7 +278,13 @@ def test_changes_are_taken_in_and_a_new_version_begins_with_them(
 
 @pytest.mark.parametrize(("taken", "rest"), [(0.04, 0), (0.06, 0.24), (0.2, 0.4), (3, 3)])
 def test_changes_that_take_long_to_take_in_leave_time_for_searches_and_are_seen_soon(
-    taken: float, rest: float, store: IndexStore, catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    *,
+    taken: float,
+    rest: float,
+    store: IndexStore,
+    catalogue: Catalogue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 1000.0
     monkeypatch.setattr("service.engine.time.monotonic", lambda: now)
