@@ -25,12 +25,9 @@ def reserve(host: str, port: int) -> list[socket.socket]:
         for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             at = (address[0], reserved[0].getsockname()[1] if reserved else port)  # for port 0 the same everywhere
             try:
-                with _socket(family, kind, protocol, shared=False) as alone:  # with another service it is not shared
-                    alone.bind(at)
+                with _bound(family, kind, protocol, at, shared=False) as alone:  # with another service it is not shared
                     at = alone.getsockname()[:2]
-                one = _socket(family, kind, protocol, shared=True)
-                reserved.append(one)
-                one.bind(at)
+                reserved.append(_bound(family, kind, protocol, at, shared=True))
             except OSError as error:
                 if error.errno not in _ABSENT:
                     raise
@@ -53,16 +50,19 @@ def own_listener(reserved: socket.socket) -> socket.socket:
     """
     if not _DIVIDES:
         return reserved
-    own = _socket(reserved.family, reserved.type, reserved.proto, shared=True)
-    own.bind(reserved.getsockname())
-    return own
+    return _bound(reserved.family, reserved.type, reserved.proto, reserved.getsockname(), shared=True)
 
 
-def _socket(family: int, kind: int, protocol: int, *, shared: bool) -> socket.socket:
+def _bound(family: int, kind: int, protocol: int, at: tuple[object, ...], *, shared: bool) -> socket.socket:
     made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:
-        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
-    if shared and _DIVIDES:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
+        if shared and _DIVIDES:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind(at)
+    except OSError:
+        made.close()
+        raise
     return made
