@@ -6,6 +6,7 @@ client does. A search counts from its whole body to its answer, so the queue is 
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from ctypes import Array, c_int
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from service.errors import DeadlineError, OverloadedError, problem_of
 from service.middleware import send_problem
 
 SEARCHES: Final = ("/search", "/search/batch")
+
+_SCARCE: Final = 1.0  # seconds from when all places were taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Admission:
         self.max_queue = max_queue
         self.timeout = timeout
         self._places = places or Places()
+        self._scarce_until = 0.0
         self.waiting = 0
         """Searches under way or waiting in this process."""
         self.observe: Callable[[int], object] = lambda _: None
@@ -53,10 +57,17 @@ class Admission:
         self.draining = False
         """The service has been told to end."""
 
-    @property
     def is_full(self) -> bool:
-        """Whether all places are taken, by searches of whichever process."""
-        return sum(self._places.taken) >= self.max_queue
+        """Whether there is no place for another search in this process.
+
+        All are taken, by searches of whichever process; or they were a moment ago, and this process has its share:
+        places that come free at one of them would else pile up at another, where searches wait much longer.
+        """
+        now = time.monotonic()
+        if sum(self._places.taken) >= self.max_queue:
+            self._scarce_until = now + _SCARCE
+            return True
+        return now < self._scarce_until and self.waiting * len(self._places.taken) >= self.max_queue
 
     def enter(self) -> None:
         """Take a place.
@@ -64,7 +75,7 @@ class Admission:
         Raises:
             OverloadedError: all are taken.
         """
-        if self.is_full:
+        if self.is_full():
             raise OverloadedError
         self._count(1)
 

@@ -48,8 +48,8 @@ class OverloadMiddleware:
             scope["type"] != "http"
             or scope["method"] != "POST"
             or scope["path"] not in SEARCHES
-            or not self._admission.is_full
             or self._admission.draining  # then connections are closed
+            or not self._admission.is_full()
         ):
             await self._app(scope, receive, send)
             return

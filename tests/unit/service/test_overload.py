@@ -69,10 +69,34 @@ def test_places_are_those_of_all_processes() -> None:
     first.enter()
     second.enter()
     second.enter()
-    assert first.is_full
+    assert first.is_full()
     with pytest.raises(OverloadedError):
         first.enter()
     second.leave()
     first.enter()
-    assert second.is_full
+    assert second.is_full()
     assert (first.waiting, second.waiting, list(taken)) == (2, 1, [2, 1])
+
+
+def test_while_places_are_scarce_each_process_keeps_to_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("service.admission.time.monotonic", lambda: now)
+    taken = (c_int * 2)()
+    first, second = (Admission(4, 60, Places(taken, which)) for which in range(2))
+    for admission in (first, first, first, second):
+        admission.enter()
+    assert first.is_full()
+    assert second.is_full()
+
+    second.leave()
+    assert first.is_full(), "it has more than its share"
+    assert not second.is_full()
+    first.leave()
+    first.leave()
+    assert not first.is_full(), "it has less than its share"
+    first.enter()
+    assert first.is_full()
+    assert not second.is_full()
+
+    now += 1.1
+    assert not first.is_full(), "there are places enough"
