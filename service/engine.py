@@ -20,8 +20,8 @@ from service.search_thread import Observe, SearchThread
 
 _RETRY_AFTER: Final = 30.0  # seconds until a version that could not be opened is tried again
 _SHORT: Final = 0.05  # seconds that may go into an overlay without a rest after it
-_BUSY_SHARE: Final = 0.2  # of the time goes into making overlays, however many changes there are,
-_LONGEST_REST: Final = 0.4  # unless changes would then be seen too late. Units: seconds
+_BUSY_SHARE: Final = 0.2  # of the time for overlays, by a rest after each
+_LONGEST_REST: Final = 0.4  # seconds, unless the overlay took longer: changes are to be seen within one
 
 T = TypeVar("T")
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import multiprocessing
 import os
 import shutil
@@ -29,7 +30,6 @@ from service.server import STARTUP_FAILURE, run_server
 from service.settings import Settings
 
 _MOST: Final = 4  # if nobody says how many: each takes memory, and connections of the database
-_CGROUPS: Final = Path("/sys/fs/cgroup")
 _METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"  # which prometheus_client looks for when it is imported
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _PAUSE: Final = 1.0  # seconds before a process is replaced
@@ -45,21 +45,21 @@ def default_workers() -> int:
     if faiss.get_num_gpus() > 0:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, int(core_quota(_CGROUPS)), _MOST))
+    return max(1, int(min(cores, core_quota(), _MOST)))
 
 
-def core_quota(cgroups: Path, own: Path = Path("/proc/self/cgroup")) -> float:
-    """How many cores' time this process's control group may use, `_MOST` if that is not limited or not known.
+def core_quota(own: Path = Path("/proc/self/cgroup"), cgroups: Path = Path("/sys/fs/cgroup")) -> float:
+    """How many cores' time this process's control group may use, infinity if that is not limited or not known.
 
     Args:
+        own: what names the group.
         cgroups: where version 2 of Linux's control groups is mounted.
-        own: what names this process's.
     """
     with contextlib.suppress(OSError, ValueError):  # other systems; no group; "max"
         (group,) = (line[3:].lstrip("/") for line in own.read_text().splitlines() if line.startswith("0::"))
         quota, period = (cgroups / group / "cpu.max").read_text().split()
         return int(quota) / int(period)
-    return _MOST
+    return math.inf
 
 
 def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
