@@ -9,7 +9,7 @@ from service.errors import VectorStoreError
 from service.search_thread import MAX_BATCH, SearchThread
 
 PATIENCE = 20  # seconds
-LONG = 1000.0  # seconds that no test lasts
+LONG = 60.0  # seconds that no test lasts
 
 
 class Searches:
