@@ -28,7 +28,7 @@ from service.catalogue import stored_image
 from service.index.approximate import build_approximate, parse_index_kind
 from service.index.milvus import Milvus
 from service.index.milvus_rows import number_of, row_of_image
-from service.index.quantized import is_fast, load_quantized, save_quantized
+from service.index.quantized import can_scan, load_quantized, save_quantized
 from service.index.ranking import Lookup, Vectors
 from service.index.vector_index import VectorIndex
 from service.threads import use_one_thread
@@ -89,7 +89,7 @@ def files(count: int, known: Path, work: Path) -> None:
     shutil.rmtree(work / "quantized", ignore_errors=True)
     save_quantized(work / "quantized", vectors)
     tell(f"files {count}: codes, seconds", time.process_time() - started, "s")
-    quantized = load_quantized(work / "quantized", count=count, dimension=DIMENSION) if is_fast() else None
+    quantized = load_quantized(work / "quantized", count=count, dimension=DIMENSION) if can_scan() else None
     index = VectorIndex(vectors, quantized=quantized)
     queries = near_to(vectors, np.linspace(0, count - 1, 64).astype(np.int64))
     lookups = [Lookup(query=query, wanted=20) for query in queries]

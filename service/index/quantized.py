@@ -1,38 +1,45 @@
 """Vectors in eight bits, for a first pass that says which rows can be among the best: a quarter of the bytes.
 
-    codes.npy    int8, N x D, with columns of zeros up to a multiple of 16
-    rows.npy     float32, 4 x N: scales, offsets, errors, radii
+    codes.npy    uint8, N x P: 128 more than each code; P is D rounded up to a multiple of 32
+    rows.npy     float32, 3 x N: offsets, errors, radii
     mean.npy     float32, D
+    scalars.npy  float64, 2: the scale of all codes, the largest |v|^2
 
-With m the mean of the vectors, a row is v = m + s c + e: a scale times its codes, and an error. A query is
-q = m + t d + f in the same way, and (Cauchy and Schwarz, twice)
+With m the mean of the vectors and H a rotation (`_rotated`), a row is v = m + H'(s c + e): a scale times its codes, and
+an error. A query is q = m + H'(t d + f) in the same way, with a scale of its own or with that of the rows. Then
 
-    q.v = s t (c.d) + m.(v - m) + q.m + rest,    |rest| <= |q - m| |e| + |f| |s c|
+    q.v = s t (c.d) + m.(v - m) + q.m + rest,    |rest| <= |q - m| |e| + |f| |s c|    (Cauchy and Schwarz, twice)
+    |q - v| is within |e| + |f| of s |c - d|,    if t = s    (a rotation changes no distance)
 
-where c.d is a product of whole numbers, so it has no rounding. Vectors that all point nearly the same way have small
-errors, because the mean is taken off.
+where c.d and |c - d|^2 are sums of whole numbers, so they have no rounding. Vectors that all point nearly the same way
+have small errors, because the mean is taken off. One large component would make the codes of all rows coarse; the
+rotation spreads it over a few hundred.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import faiss
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.dlpack import from_dlpack
 
 from service.errors import IndexVersionError
 from service.index.ranking import Rows, Vectors
 
-DIRECTORY: Final = "quantized"
+DIRECTORY: Final = "codes"
 
 _LARGEST: Final = 127  # -128 has no opposite
+_ZERO: Final = 128  # the byte of code 0: FAISS reads codes so
 _BLOCK: Final = 8192
-_COLUMNS: Final = 16  # with a single one PyTorch's product is wrong
+_COLUMNS: Final = 32  # FAISS takes so many at once; and with a single one PyTorch's product is wrong
 _CACHED: Final = 3 << 19  # bytes of codes multiplied together: about what a core's second-level cache holds
+_EIGHT_SIGNS: Final = np.array([_ZERO] * 8, np.uint8).view(np.int64)
+_MIXED: Final = 16
+_HADAMARD: Final = np.array([[(-1) ** (a & b).bit_count() for b in range(_MIXED)] for a in range(_MIXED)]) / 4
 
-Codes = NDArray[np.int8]
+Codes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +47,10 @@ class CodedQueries:
     """Queries in eight bits.
 
     Shapes:
-        codes: (Q, padded D); scales, offsets (q.m), lengths (|q - m|), errors (|f|): (Q,).
+        codes: (Q, P); scales, offsets (q.m), lengths (|q - m|), errors (|f|): (Q,).
     """
 
-    codes: Codes
+    codes: NDArray[np.int8]
     scales: Vectors
     offsets: Vectors
     lengths: Vectors
@@ -52,39 +59,81 @@ class CodedQueries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizedVectors:
-    """Rows in eight bits, with what bounds the error of products with them.
+    """Rows in eight bits, with what bounds the error of distances and products.
 
     Shapes:
-        codes: (N, padded D); scales, offsets (m.(v - m)), errors (|e|), radii (|s c|): (N,); mean: (D,).
+        codes: (N, P); longest (the largest |v|^2): (); offsets (m.(v - m)), errors (|e|), radii (|s c|): (N,);
+        mean: (D,).
     """
 
     codes: Codes
-    scales: Vectors
+    scale: float
+    longest: float
     offsets: Vectors
     errors: Vectors
     radii: Vectors
     mean: Vectors
 
+    def nearest(self, query: Vectors, count: int) -> tuple[Rows, Vectors, float]:
+        """The rows nearest to one query by their codes, how far from it each is at least, and all others at least.
+
+        Args:
+            query: Shape (D,).
+            count: how many rows, at most N.
+
+        Shapes:
+            returns: (count,), (count,), ().
+        """
+        place = _rotated(_centred(query[np.newaxis], self.mean))
+        exact = np.rint(place / self.scale).clip(-_LARGEST, _LARGEST)
+        codes, error = exact.astype(np.float32), np.linalg.norm(place - exact * self.scale)
+        rows, squares = np.full(count, -1), np.full(count, np.inf, np.float32)
+        # What FAISS's own index does, but with codes that stay where they are.
+        kind = faiss.ScalarQuantizer(self.codes.shape[1], faiss.ScalarQuantizer.QT_8bit_direct_signed)
+        scanner = kind.select_InvertedListScanner(faiss.METRIC_L2, None, True, None)  # type: ignore[attr-defined]
+        try:
+            scanner.set_query(faiss.swig_ptr(codes))  # of which it would leave out what is after the point
+            scanner.set_list(0, 0.0)
+            pointers = [faiss.swig_ptr(array) for array in (squares, rows)]
+            scanner.scan_codes(len(self.codes), faiss.swig_ptr(self.codes), None, *pointers, count)
+        finally:
+            faiss.InvertedListScanner.__swig_destroy__(scanner)  # type: ignore[attr-defined]  # nobody else frees it
+        order = np.argsort(squares)
+        rounding = (self.codes.shape[1] + 4) * 2.0**-24  # if it adds up in single precision (Higham 2002, section 3.1)
+        distances = np.sqrt(squares[order].astype(np.float64)) * (self.scale * (1 - rounding)) - error
+        rows = rows[order]
+        return rows, distances - self.errors[rows], float(distances[-1] - self.errors.max())
+
     def code(self, queries: Vectors) -> CodedQueries:
         """Queries in the form that `products` takes. Shape of queries: (Q, D)."""
-        codes, scales, lengths, errors, _ = _coded(queries - self.mean)
-        return CodedQueries(codes=codes, scales=scales, offsets=queries @ self.mean, lengths=lengths, errors=errors)
+        places = _rotated(_centred(queries, self.mean))
+        scales = np.abs(places).max(axis=1, keepdims=True) / _LARGEST
+        scales[scales == 0] = 1
+        codes = np.rint(places / scales)
+        lengths, errors = (np.linalg.norm(part, axis=1) for part in (places, places - codes * scales))
+        return CodedQueries(
+            codes=codes.astype(np.int8),
+            scales=scales[:, 0].astype(np.float32),
+            offsets=queries @ self.mean,
+            lengths=lengths.astype(np.float32),
+            errors=errors.astype(np.float32),
+        )
 
     def products(self, queries: CodedQueries, block: slice) -> Vectors:
         """Inner products with the rows of a block, each off by at most its `slack`. Shape (Q, block)."""
         left = torch.from_numpy(queries.codes)
-        scales, offsets = (torch.from_numpy(values)[:, None] for values in (queries.scales, queries.offsets))
-        # Read-only arrays make from_numpy warn.
-        codes, row_scales, row_offsets = map(from_dlpack, (self.codes, self.scales, self.offsets))
+        scales = torch.from_numpy(queries.scales * np.float32(self.scale))[:, None]
+        offsets, row_offsets = torch.from_numpy(queries.offsets)[:, None], torch.from_numpy(self.offsets)
         products = torch.empty(len(left), block.stop - block.start)
         step = max(_CACHED // self.codes.shape[1], 1)
+        signed = np.empty((step, self.codes.shape[1] // 8), np.int64)
         for start in range(block.start, block.stop, step):
             rows = slice(start, min(start + step, block.stop))
-            # The product jumps from row to row, which memory answers slowly. Read once in order, they are near.
-            self.codes[rows].view(np.int64).max()
+            # As signed numbers; and the product jumps from row to row, which memory answers slowly, but not the cache.
+            part = np.bitwise_xor(self.codes[rows].view(np.int64), _EIGHT_SIGNS, out=signed[: rows.stop - rows.start])
             found = products[:, rows.start - block.start : rows.stop - block.start]
-            torch.mul(torch._int_mm(left, codes[rows].T), row_scales[rows], out=found)  # noqa: SLF001
-            torch.addcmul(row_offsets[rows], found, scales, out=found).add_(offsets)
+            torch.mul(torch._int_mm(left, torch.from_numpy(part.view(np.int8)).T), scales, out=found)  # noqa: SLF001
+            found.add_(row_offsets[rows]).add_(offsets)
         result: Vectors = products.numpy()
         return result
 
@@ -94,7 +143,12 @@ class QuantizedVectors:
         return bound
 
 
-def is_fast() -> bool:
+def can_scan() -> bool:
+    """Whether FAISS looks through codes faster than through vectors here: without such instructions it is slower."""
+    return bool(torch.cpu.get_capabilities().get("avx2"))
+
+
+def can_multiply() -> bool:
     """Whether this processor multiplies eight-bit numbers, as an exact sum, faster than others."""
     capabilities = torch.cpu.get_capabilities()
     return hasattr(torch, "_int_mm") and bool(capabilities.get("avx512_vnni") or capabilities.get("avx_vnni"))
@@ -105,21 +159,29 @@ def save_quantized(directory: Path, vectors: Vectors) -> None:
 
     Args:
         directory: where; it is made.
-        vectors: may be mapped; they are read twice, block by block. Shape (N, D), N > 0.
+        vectors: may be mapped; they are read three times, block by block. Shape (N, D), N > 0.
     """
     directory.mkdir()
     count, dimension = vectors.shape
     blocks = [slice(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK)]
     mean = (sum(vectors[block].sum(axis=0, dtype=np.float64) for block in blocks) / count).astype(np.float32)
-    rows = np.empty((4, count), np.float32)
-    codes = np.lib.format.open_memmap(directory / "codes.npy", "w+", np.int8, (count, _padded(dimension)))
+    largest = max(np.abs(_rotated(_centred(vectors[block], mean))).max() for block in blocks)
+    scale = float(largest) / _LARGEST or 1.0
+    longest = 0.0
+    rows = np.empty((3, count), np.float32)
+    codes = np.lib.format.open_memmap(directory / "codes.npy", "w+", np.uint8, (count, _padded(dimension)))
     for block in blocks:
-        centred = vectors[block] - mean
-        codes[block], rows[0, block], _, rows[2, block], rows[3, block] = _coded(centred)
-        rows[1, block] = centred.astype(np.float64) @ mean.astype(np.float64)
+        centred = _centred(vectors[block], mean)
+        places = _rotated(centred)
+        coded = np.rint(places / scale)
+        codes[block] = coded + _ZERO
+        longest = max(longest, float(np.square(vectors[block], dtype=np.float64).sum(axis=1).max()))
+        rows[0, block] = centred[:, :dimension] @ mean
+        rows[1, block] = np.linalg.norm(places - coded * scale, axis=1)
+        rows[2, block] = np.linalg.norm(coded * scale, axis=1)
     codes.flush()
-    np.save(directory / "rows.npy", rows, allow_pickle=False)
-    np.save(directory / "mean.npy", mean, allow_pickle=False)
+    for name, array in (("rows", rows), ("mean", mean), ("scalars", np.array([scale, longest]))):
+        np.save(directory / f"{name}.npy", array, allow_pickle=False)
 
 
 def load_quantized(directory: Path, *, count: int, dimension: int) -> QuantizedVectors:
@@ -130,28 +192,49 @@ def load_quantized(directory: Path, *, count: int, dimension: int) -> QuantizedV
     """
     try:
         codes = np.load(directory / "codes.npy", mmap_mode="r", allow_pickle=False)
-        rows = np.load(directory / "rows.npy", allow_pickle=False)
-        mean = np.load(directory / "mean.npy", allow_pickle=False)
+        rows, mean, scalars = (
+            np.load(directory / f"{name}.npy", allow_pickle=False) for name in ("rows", "mean", "scalars")
+        )
     except (OSError, EOFError, ValueError) as error:
         raise IndexVersionError(f"{directory} cannot be read ({error}); build a new index version") from None
-    expected = (np.int8, (count, _padded(dimension))), (np.float32, (4, count)), (np.float32, (dimension,))
-    if tuple((array.dtype, array.shape) for array in (codes, rows, mean)) != expected:
+    expected = (
+        (np.uint8, (count, _padded(dimension))),
+        (np.float32, (3, count)),
+        (np.float32, (dimension,)),
+        (np.float64, (2,)),
+    )
+    if tuple((array.dtype, array.shape) for array in (codes, rows, mean, scalars)) != expected:
         raise IndexVersionError(f"{directory} does not belong to the vectors beside it; build a new index version")
-    scales, offsets, errors, radii = rows
+    scale, longest = scalars.tolist()
+    offsets, errors, radii = rows
     return QuantizedVectors(
-        codes=np.asarray(codes), scales=scales, offsets=offsets, errors=errors, radii=radii, mean=mean
+        codes=np.asarray(codes),
+        scale=scale,
+        longest=longest,
+        offsets=offsets,
+        errors=errors,
+        radii=radii,
+        mean=mean,
     )
 
 
-def _coded(rows: Vectors) -> tuple[Codes, Vectors, Vectors, Vectors, Vectors]:
-    """Rows as scale times codes: these, the scales, and the lengths of the rows, of the errors and of what is coded."""
-    scales = np.abs(rows).max(axis=1) / np.float32(_LARGEST)
-    scales[scales == 0] = 1
-    codes = np.zeros((len(rows), _padded(rows.shape[1])), np.int8)
-    codes[:, : rows.shape[1]] = np.rint(rows / scales[:, None])
-    coded = codes[:, : rows.shape[1]] * scales[:, None]
-    lengths = [np.linalg.norm(part, axis=1).astype(np.float32) for part in (rows, rows - coded, coded)]
-    return codes, scales, *lengths
+def _centred(vectors: Vectors, mean: Vectors) -> NDArray[np.float64]:
+    """Vectors without their mean, in double precision, with columns of zeros. Shapes: (N, D), (D,) -> (N, P)."""
+    centred = np.zeros((len(vectors), _padded(len(mean))))
+    np.subtract(vectors, mean, out=centred[:, : len(mean)], dtype=np.float64)
+    return centred
+
+
+def _rotated(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vectors by other axes, of which each is a mixture of 256 of the old: Hadamard's matrix of 16, twice.
+
+    Shapes:
+        vectors, returns: (N, P).
+    """
+    count, columns = vectors.shape
+    once = _HADAMARD @ vectors.reshape(count, _MIXED, columns // _MIXED)
+    twice: NDArray[np.float64] = once.reshape(count, columns // _MIXED, _MIXED) @ _HADAMARD
+    return twice.reshape(count, columns)
 
 
 def _padded(dimension: int) -> int:

@@ -1,15 +1,20 @@
-"""A first pass over eight-bit vectors: which rows can be among the best for a search, with certainty."""
+"""A first pass over eight-bit vectors: which rows can be among the best for a search, with certainty.
+
+For several searches by their products with all rows, for a lone one by FAISS, which reads the rows once and in order.
+"""
 
 from typing import Final
 
 import numpy as np
 
 from service.index.quantized import CodedQueries, QuantizedVectors
-from service.index.ranking import ExactScores, Lookup, Rows, Scores, Vectors
+from service.index.ranking import SCORE_DECIMALS, ExactScores, Lookup, Rows, Scores, Vectors
 
 _MOST_PRODUCTS: Final = 1 << 22  # of all searches with a block of rows
 _CHUNK: Final = 256  # rows of which the best one may stand for all
 _CHUNKS: Final = 4  # so many, for each row that is wanted
+_NEAREST: Final = 256  # rows that FAISS finds beyond those that are wanted,
+_SHARE: Final = 128  # and one of so many of all: the more there are, the more are as near as the last one wanted
 
 
 def can_screen(count: int, wanted: int) -> bool:
@@ -21,6 +26,31 @@ def blocks(count: int, searches: int) -> list[slice]:
     """Parts of the rows that are looked at together."""
     length = max(_MOST_PRODUCTS // searches, _CHUNK)
     return [slice(start, min(start + length, count)) for start in range(0, count, length)]
+
+
+def nearest(vectors: QuantizedVectors, lookup: Lookup, exact: ExactScores, excluded: Rows) -> Rows | None:
+    """The rows that can be among the best for one search of all rows, rising; None where that is not certain.
+
+    |q - v|^2 = |q|^2 + |v|^2 - 2 q.v, and rows are unit vectors, but for rounding: the best are the nearest.
+
+    Args:
+        vectors: in eight bits.
+        lookup: with neither `min_score` nor `allowed`.
+        exact: the scores of the rows.
+        excluded: rows that are in no ranking, rising.
+    """
+    count = len(vectors.codes)
+    rows, distances, others = vectors.nearest(lookup.query, min(lookup.wanted + _NEAREST + count // _SHARE, count))
+    if len(excluded):
+        kept = ~np.isin(rows, excluded)
+        rows, distances = rows[kept], distances[kept]
+    scores = exact.scores(lookup.query, rows[: lookup.wanted])
+    if len(scores) < lookup.wanted:
+        return None
+    query = lookup.query.astype(np.float64)
+    # No row that is further away has the score of the last one here, as scores are rounded.
+    reach = np.sqrt(query @ query + vectors.longest - 2 * (scores.min() - 10.0**-SCORE_DECIMALS))
+    return np.sort(rows[distances <= reach]) if others > reach else None
 
 
 class Screen:

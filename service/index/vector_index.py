@@ -11,9 +11,9 @@ import torch
 from torch.utils.dlpack import from_dlpack
 
 from service.index.approximate import ApproximateIndex
-from service.index.quantized import QuantizedVectors
+from service.index.quantized import QuantizedVectors, can_multiply
 from service.index.ranking import NO_ROWS, ExactScores, Hits, Lookup, Ranking, Rows, Scores, Vectors
-from service.index.screening import Screen, blocks, can_screen
+from service.index.screening import Screen, blocks, can_screen, nearest
 
 _BLOCK: Final = 8192  # rows looked at together
 _CACHED: Final = 1024  # rows multiplied together: they stay in the cache while all queries pass over them
@@ -26,15 +26,14 @@ _MOST_FETCHED: Final = 2048  # FAISS's limit on a GPU (its issue 2103); from her
 class VectorIndex:
     """N unit vectors, searched where they are: an array mapped from a file stays one, and is not copied.
 
-    Candidates come from products in eight bits or in single precision, for many lookups at once, or from FAISS; their
-    scores are then computed in double precision, row by row, so that equal vectors have equal scores whatever their
-    places. Whatever could tie with the last row wanted is a candidate. On a GPU FAISS has the vectors in its memory as
-    well.
+    Candidates come from codes in eight bits, from products in single precision, or from FAISS; their scores are then
+    computed in double precision, row by row, so that equal vectors have equal scores whatever their places. Whatever
+    could tie with the last row wanted is a candidate. On a GPU FAISS has the vectors in its memory as well.
 
     Args:
         vectors: unit rows, in the order that breaks ties. Shape (N, D).
         approximate: their lists; then a search without `allowed` ranks only rows of the lists near to it, exactly.
-        quantized: the same rows in eight bits, where that is faster.
+        quantized: the same rows in eight bits.
     """
 
     def __init__(
@@ -44,6 +43,7 @@ class VectorIndex:
         quantized: QuantizedVectors | None = None,
     ) -> None:
         self._approximate, self._quantized = approximate, quantized
+        self._multiplied = quantized if can_multiply() else None  # for several lookups together
         self._vectors: Vectors = np.ascontiguousarray(vectors, np.float32)
         self._tensor = from_dlpack(self._vectors)  # unlike from_numpy, no warning that the array is read-only
         self.count, self.dimension = self._vectors.shape
@@ -76,7 +76,7 @@ class VectorIndex:
                 hits[place] = self._among(lookup, without(rows, excluded))
             else:
                 rest.append(place)
-        for look in (self._proposed, self._screened):
+        for look in (self._nearest, self._proposed, self._screened):
             hits |= look({place: lookups[place] for place in rest}, excluded)
             rest = [place for place in rest if place not in hits]
         hits |= zip(rest, self._scan([lookups[place] for place in rest], excluded), strict=True)
@@ -93,7 +93,7 @@ class VectorIndex:
 
     def _proposed(self, lookups: dict[int, Lookup], excluded: Rows) -> dict[int, Hits]:
         """What FAISS finds with certainty, by the lookups' places: of all on a GPU, of a lone one on the CPU."""
-        if self._on_gpu is None and self._quantized is not None:
+        if self._on_gpu is None and self._multiplied is not None:
             return {}
         plain = {
             place: lookup
@@ -125,18 +125,30 @@ class VectorIndex:
                 hits[place] = Hits(found[order], scores[order], total)
         return hits
 
+    def _nearest(self, lookups: dict[int, Lookup], excluded: Rows) -> dict[int, Hits]:
+        """What a lone search finds among the few rows whose codes are nearest to it, by its place."""
+        hits: dict[int, Hits] = {}
+        if self._on_gpu is not None or self._quantized is None or len(lookups) != 1:
+            return hits
+        ((place, lookup),) = lookups.items()
+        if lookup.allowed is None and lookup.min_score is None and can_screen(self.count, lookup.wanted):
+            rows = nearest(self._quantized, lookup, self._exact, excluded)
+            if rows is not None:
+                hits[place] = self._among(lookup, rows, self.count - len(excluded))
+        return hits
+
     def _screened(self, lookups: dict[int, Lookup], excluded: Rows) -> dict[int, Hits]:
         """What is found among the few rows that a first pass in eight bits leaves, by the lookups' places."""
         lookups = {place: lookup for place, lookup in lookups.items() if can_screen(self.count, lookup.wanted)}
-        if self._quantized is None or not lookups:
+        if self._multiplied is None or not lookups:
             return {}
-        coded = self._quantized.code(np.stack([lookup.query for lookup in lookups.values()]))
+        coded = self._multiplied.code(np.stack([lookup.query for lookup in lookups.values()]))
         screens = {
-            place: Screen(self._quantized, coded, which, lookup, self._exact)
+            place: Screen(self._multiplied, coded, which, lookup, self._exact)
             for which, (place, lookup) in enumerate(lookups.items())
         }
         for block in blocks(self.count, len(lookups)):
-            all_products = self._quantized.products(coded, block)
+            all_products = self._multiplied.products(coded, block)
             for products, (place, lookup) in zip(all_products, lookups.items(), strict=True):
                 _hide(products, lookup, excluded, block)
                 screens[place].offer(products, block.start)

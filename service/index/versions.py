@@ -39,7 +39,7 @@ from service.index.mapped import WatchedFiles
 from service.index.postings import DIRECTORY as FILTERS
 from service.index.postings import FilterIndex, load_filter_index
 from service.index.quantized import DIRECTORY as QUANTIZED
-from service.index.quantized import is_fast, load_quantized
+from service.index.quantized import can_scan, load_quantized
 from service.index.records import DIRECTORY as RECORDS
 from service.index.records import Records
 from service.index.vector_index import VectorIndex
@@ -259,7 +259,7 @@ def open_version(directory: Path) -> IndexVersion:
         approximate = load_approximate(directory / LISTS, count=manifest.count, dimension=dimension)
     quantized = None
     # Versions of earlier releases have none.
-    if is_fast() and (directory / QUANTIZED).exists():
+    if can_scan() and (directory / QUANTIZED).exists():
         quantized = load_quantized(directory / QUANTIZED, count=manifest.count, dimension=dimension)
     return IndexVersion(
         manifest=manifest,

@@ -12,8 +12,8 @@ import service.index.ranking as ranking_module
 import service.index.screening as screening_module
 import service.index.vector_index as module
 from service.errors import IndexVersionError
-from service.index.quantized import QuantizedVectors, is_fast, load_quantized, save_quantized
-from service.index.ranking import Hits, Lookup, Rows
+from service.index.quantized import QuantizedVectors, can_multiply, can_scan, load_quantized, save_quantized
+from service.index.ranking import NO_ROWS, ExactScores, Hits, Lookup, Rows
 from service.index.vector_index import VectorIndex
 
 Array = NDArray[np.float32]
@@ -105,9 +105,10 @@ def quantized(vectors: Array) -> QuantizedVectors | None:
     block=st.sampled_from([7, 64, 8192]),
     spare=st.sampled_from([1, 32]),
     chunk=st.none() | st.sampled_from([1, 3]),
+    nearest=st.sampled_from([0, 5, 256]),
 )
 def test_a_search_is_the_sorted_ranking_whatever_is_searched_beside_it(
-    batch: tuple[Array, list[Lookup], Rows], block: int, spare: int, chunk: int | None
+    batch: tuple[Array, list[Lookup], Rows], block: int, spare: int, chunk: int | None, nearest: int
 ) -> None:
     vectors, lookups, excluded = batch
     with pytest.MonkeyPatch.context() as patch:
@@ -117,6 +118,7 @@ def test_a_search_is_the_sorted_ranking_whatever_is_searched_beside_it(
         if chunk is not None:  # with a first pass in eight bits, of which all rows may be left
             patch.setattr(screening_module, "_CHUNK", chunk)
             patch.setattr(screening_module, "_CHUNKS", 1)
+            patch.setattr(screening_module, "_NEAREST", nearest)
             patch.setattr(screening_module, "_MOST_PRODUCTS", 8 * block)
             patch.setattr(module, "_GATHER", 0.5)
         index = VectorIndex(vectors, quantized=quantized(vectors) if chunk is not None else None)
@@ -150,7 +152,7 @@ def test_faiss_and_the_matrix_product_find_the_same(monkeypatch: pytest.MonkeyPa
 
     by_product = index.search([lookup])[0]
 
-    assert pairs(by_product) == pairs(by_faiss) == oracle(vectors, lookup, np.empty(0, np.int64))[0]
+    assert pairs(by_product) == pairs(by_faiss) == oracle(vectors, lookup, NO_ROWS)[0]
 
 
 def test_an_index_without_rows_finds_nothing() -> None:
@@ -159,7 +161,7 @@ def test_an_index_without_rows_finds_nothing() -> None:
     lookups = [
         Lookup(query=query, wanted=5),
         Lookup(query=query, wanted=5, min_score=0),
-        Lookup(query=query, wanted=5, allowed=np.empty(0, np.int64)),
+        Lookup(query=query, wanted=5, allowed=NO_ROWS),
     ]
 
     assert [hits.total for hits in index.search(lookups)] == [0, 0, 0]
@@ -182,14 +184,20 @@ def test_mapped_vectors_are_searched_where_they_are(tmp_path: Path) -> None:
 
     assert np.shares_memory(index._vectors, mapped)
     assert index._tensor.data_ptr() == mapped.ctypes.data
-    assert pairs(index.search([lookup])[0]) == oracle(vectors, lookup, np.empty(0, np.int64))[0]
+    assert pairs(index.search([lookup])[0]) == oracle(vectors, lookup, NO_ROWS)[0]
+
+
+def many_directions(spread: float) -> Array:
+    """Vectors that point anywhere, or all nearly the same way, of which some have a component far above the others."""
+    generator = np.random.default_rng(7)
+    vectors = np.eye(48)[0] / spread + generator.normal(size=(20_000, 48))
+    vectors[:50, 5] += 10
+    return unit_rows(vectors.astype(np.float32))
 
 
 @pytest.mark.parametrize("spread", [1.0, 0.01])
-def test_a_first_pass_in_eight_bits_leaves_few_rows_and_bounds_its_error(spread: float) -> None:
-    generator = np.random.default_rng(7)
-    # Many directions, or all nearly the same one.
-    vectors = unit_rows((np.eye(48)[0] / spread + generator.normal(size=(20_000, 48))).astype(np.float32))
+def test_products_of_codes_are_as_near_to_the_true_ones_as_they_say(spread: float) -> None:
+    vectors = many_directions(spread)
     coded = quantized(vectors)
     assert coded is not None
     queries = vectors[:5] + np.float32(0.1 * spread) * vectors[5:10]
@@ -203,11 +211,79 @@ def test_a_first_pass_in_eight_bits_leaves_few_rows_and_bounds_its_error(spread:
         assert (np.abs(products[which] - true[which]) <= slack + 1e-6).all()
         # A bound that is far too wide would be as right, and useless: it is to be small against what tells rows apart.
         assert slack.max() < 0.25 * true[which].std()
-    index = VectorIndex(vectors, quantized=coded)
-    lookups = [Lookup(query=query, wanted=10) for query in queries]
-    plain = VectorIndex(vectors).search(lookups)
-    assert [pairs(hits) for hits in index.search(lookups)] == [pairs(hits) for hits in plain]
-    assert list(index._screened(dict(enumerate(lookups)), np.empty(0, np.int64))) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.01])
+def test_no_row_is_nearer_than_its_codes_say(spread: float) -> None:
+    vectors = many_directions(spread)
+    coded = quantized(vectors)
+    assert coded is not None
+    far = -vectors[0]  # where no code reaches
+    for query in (vectors[3], vectors[300], (vectors[8] + vectors[80]) / 2, far):
+        rows, distances, others = coded.nearest(query, 500)
+
+        true = np.linalg.norm(vectors.astype(np.float64) - query, axis=1)
+        assert len(set(rows.tolist())) == 500
+        assert (distances <= true[rows] + 1e-9).all()
+        assert others <= np.delete(true, rows).min() + 1e-9
+        # And not so much nearer that it says nothing.
+        assert query is far or (true[rows] - distances).max() < 0.4 * true.std()
+
+
+def test_no_row_is_nearer_than_its_codes_say_where_errors_point_the_same_way() -> None:
+    numbers = np.random.default_rng(3).uniform(-1, 1, (400, 1)).astype(np.float32)
+    coded = quantized(numbers[:300])
+    assert coded is not None
+    for query in numbers[300:]:
+        rows, distances, others = coded.nearest(query, 100)
+
+        true = np.abs(numbers[:300, 0].astype(np.float64) - query)
+        assert (distances <= true[rows] + 1e-9).all()
+        assert others <= np.delete(true, rows).min() + 1e-9
+
+
+def test_a_row_whose_score_is_rounded_to_that_of_the_last_one_is_among_the_nearest() -> None:
+    angles = np.array([0.5 + 3e-7, 0.5, 1.0, 2.0])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    query = np.array([1, 0], np.float32)
+    coded = quantized(vectors)
+    assert coded is not None
+    true = np.linalg.norm(vectors.astype(np.float64) - query, axis=1)
+    assert true[0] > true[1]
+    with pytest.MonkeyPatch.context() as patch:
+        nearest = (np.array([1, 0, 2]), true[[1, 0, 2]], true[2])
+        patch.setattr(QuantizedVectors, "nearest", lambda *_: nearest)
+
+        rows = screening_module.nearest(coded, Lookup(query=query, wanted=1), ExactScores(vectors), NO_ROWS)
+
+    assert rows is not None
+    assert rows.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.01])
+@pytest.mark.parametrize("together", [1, 5])
+def test_codes_leave_few_rows_among_which_the_best_are_certain(spread: float, together: int) -> None:
+    vectors = many_directions(spread)
+    index, plain = VectorIndex(vectors, quantized=quantized(vectors)), VectorIndex(vectors)
+    excluded = np.array([3, 302, 19_999])
+    for start in range(300, 320, together):
+        lookups = {which: Lookup(query=vectors[start + which], wanted=10) for which in range(together)}
+
+        found = (index._nearest if together == 1 else index._screened)(lookups, excluded)
+
+        expected = plain.search(list(lookups.values()), excluded=excluded)
+        assert [pairs(hits) for hits in found.values()] == [pairs(hits) for hits in expected]
+        assert {hits.total for hits in found.values()} == {19_997}
+
+
+def test_a_lone_search_whose_codes_say_too_little_is_done_otherwise() -> None:
+    vectors = random_rows(1, count=12_000, distinct=12_000)
+    vectors[np.random.default_rng(2).choice(12_000, 3000, replace=False)] = vectors[7]
+    index = VectorIndex(vectors, quantized=quantized(vectors))
+    lookup = Lookup(query=vectors[7], wanted=10)
+
+    assert index._nearest({0: lookup}, NO_ROWS) == {}
+    assert pairs(index.search([lookup])[0]) == ranking_by_sorting(vectors, vectors[7], None)[:10]
 
 
 def test_eight_bit_vectors_of_other_vectors_are_refused(tmp_path: Path) -> None:
@@ -221,8 +297,21 @@ def test_eight_bit_vectors_of_other_vectors_are_refused(tmp_path: Path) -> None:
         load_quantized(tmp_path / "quantized", count=30, dimension=8)
 
 
-def test_processors_that_multiply_eight_bit_numbers_are_told_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, "avx512_vnni": False})
-    assert not is_fast()
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_vnni": True})
-    assert is_fast()
+@pytest.mark.parametrize(
+    ("capabilities", "scans", "multiplies"),
+    [
+        ({"avx2": True, "avx512_vnni": False}, True, False),
+        ({"avx2": True, "avx512_vnni": True}, True, True),
+        ({}, False, False),
+    ],
+)
+def test_codes_are_used_for_what_a_processor_is_fast_at(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], scans: bool, multiplies: bool
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
+    vectors = many_directions(1.0)
+    index = VectorIndex(vectors, quantized=quantized(vectors))
+    lookups = {which: Lookup(query=vectors[which], wanted=10) for which in range(2)}
+
+    assert (can_scan(), can_multiply()) == (scans, multiplies)
+    assert list(index._screened(lookups, NO_ROWS)) == ([0, 1] if multiplies else [])
