@@ -1,19 +1,19 @@
 """Vectors in eight bits, for a first pass that says which rows can be among the best: a quarter of the bytes.
 
     codes.npy    uint8, N x P: 128 more than each code; P is D rounded up to a multiple of 32
-    rows.npy     float32, 3 x N: offsets, errors, radii
+    rows.npy     float32, 2 x N: offsets, errors
     mean.npy     float32, D
     scalars.npy  float64, 2: the scale of all codes, the largest |v|^2
 
 With m the mean of the vectors and H a rotation (`_rotated`), a row is v = m + H'(s c + e): a scale times its codes, and
-an error. A query is q = m + H'(t d + f) in the same way, with a scale of its own or with that of the rows. Then
+an error. A query is q = m + H'p with p = t d + f, with a scale of its own or with that of the rows. Then
 
-    q.v = s t (c.d) + m.(v - m) + q.m + rest,    |rest| <= |q - m| |e| + |f| |s c|    (Cauchy and Schwarz, twice)
-    |q - v| is within |e| + |f| of s |c - d|,    if t = s    (a rotation changes no distance)
+    q.v = s t (c.d) + (m.(v - m) + s c.e) + (q.m + p.f) + rest,    |rest| <= |p - s c| (|e| + |f|)
+    |q - v| is within |e| + |f| of s |c - d|,    if t = s
 
-where c.d and |c - d|^2 are sums of whole numbers, so they have no rounding. Vectors that all point nearly the same way
-have small errors, because the mean is taken off. One large component would make the codes of all rows coarse; the
-rotation spreads it over a few hundred.
+where c.d and |c - d|^2 are sums of whole numbers, so they have no rounding. That the first error is small where a row
+is near matters where all vectors point nearly the same way; that the mean is taken off, too. One large component would
+make the codes of all rows coarse; the rotation spreads it over a few hundred.
 """
 
 from dataclasses import dataclass
@@ -36,6 +36,7 @@ _BLOCK: Final = 8192
 _COLUMNS: Final = 32  # FAISS takes so many at once; and with a single one PyTorch's product is wrong
 _CACHED: Final = 3 << 19  # bytes of codes multiplied together: about what a core's second-level cache holds
 _EIGHT_SIGNS: Final = np.array([_ZERO] * 8, np.uint8).view(np.int64)
+_ROUNDING: Final = np.float32(2.0**-20)  # of products and squares of unit vectors
 _MIXED: Final = 16
 _HADAMARD: Final = np.array([[(-1) ** (a & b).bit_count() for b in range(_MIXED)] for a in range(_MIXED)]) / 4
 
@@ -47,13 +48,13 @@ class CodedQueries:
     """Queries in eight bits.
 
     Shapes:
-        codes: (Q, P); scales, offsets (q.m), lengths (|q - m|), errors (|f|): (Q,).
+        codes: (Q, P); scales, offsets (q.m + p.f), squares (|q|^2), errors (|f|): (Q,).
     """
 
     codes: NDArray[np.int8]
     scales: Vectors
     offsets: Vectors
-    lengths: Vectors
+    squares: Vectors
     errors: Vectors
 
 
@@ -62,8 +63,7 @@ class QuantizedVectors:
     """Rows in eight bits, with what bounds the error of distances and products.
 
     Shapes:
-        codes: (N, P); longest (the largest |v|^2): (); offsets (m.(v - m)), errors (|e|), radii (|s c|): (N,);
-        mean: (D,).
+        codes: (N, P); longest (the largest |v|^2): (); offsets (m.(v - m) + s c.e), errors (|e|): (N,); mean: (D,).
     """
 
     codes: Codes
@@ -71,7 +71,6 @@ class QuantizedVectors:
     longest: float
     offsets: Vectors
     errors: Vectors
-    radii: Vectors
     mean: Vectors
 
     def nearest(self, query: Vectors, count: int) -> tuple[Rows, Vectors, float]:
@@ -110,13 +109,14 @@ class QuantizedVectors:
         scales = np.abs(places).max(axis=1, keepdims=True) / _LARGEST
         scales[scales == 0] = 1
         codes = np.rint(places / scales)
-        lengths, errors = (np.linalg.norm(part, axis=1) for part in (places, places - codes * scales))
+        errors = places - codes * scales
+        offsets = queries.astype(np.float64) @ self.mean + (places * errors).sum(axis=1)
         return CodedQueries(
             codes=codes.astype(np.int8),
             scales=scales[:, 0].astype(np.float32),
-            offsets=queries @ self.mean,
-            lengths=lengths.astype(np.float32),
-            errors=errors.astype(np.float32),
+            offsets=offsets.astype(np.float32),
+            squares=np.square(queries, dtype=np.float64).sum(axis=1).astype(np.float32),
+            errors=np.linalg.norm(errors, axis=1).astype(np.float32),
         )
 
     def products(self, queries: CodedQueries, block: slice) -> Vectors:
@@ -137,9 +137,26 @@ class QuantizedVectors:
         result: Vectors = products.numpy()
         return result
 
-    def slack(self, queries: CodedQueries, which: int, rows: Rows) -> Vectors:
-        """How far one query's products with some rows can be from the true ones. Shape (rows,)."""
-        bound: Vectors = queries.lengths[which] * self.errors[rows] + queries.errors[which] * self.radii[rows]
+    def slack(
+        self, queries: CodedQueries, which: int, products: Vectors | np.float32, errors: Vectors | np.float32
+    ) -> Vectors:
+        """How far products can be from the true ones; the larger a product, the less.
+
+        With h = |e| + |f|, the bound above and |p - s c| <= |q - v| + |e|, |q - v|^2 = |q|^2 + |v|^2 - 2 q.v give
+        |p - s c| <= |e| + h + ((|e| + h)^2 + |q|^2 + |v|^2 - 2 product)^1/2.
+
+        Args:
+            queries: coded.
+            which: one of them.
+            products: with some rows, or one.
+            errors: of these rows, or one.
+
+        Shapes:
+            products, errors, returns: (rows,) or ().
+        """
+        both = errors + queries.errors[which]
+        apart = np.maximum(queries.squares[which] + np.float32(self.longest) - 2 * products, 0) + _ROUNDING
+        bound: Vectors = both * (errors + both + np.sqrt(np.square(errors + both) + apart)) + _ROUNDING
         return bound
 
 
@@ -168,17 +185,17 @@ def save_quantized(directory: Path, vectors: Vectors) -> None:
     largest = max(np.abs(_rotated(_centred(vectors[block], mean))).max() for block in blocks)
     scale = float(largest) / _LARGEST or 1.0
     longest = 0.0
-    rows = np.empty((3, count), np.float32)
+    rows = np.empty((2, count), np.float32)
     codes = np.lib.format.open_memmap(directory / "codes.npy", "w+", np.uint8, (count, _padded(dimension)))
     for block in blocks:
         centred = _centred(vectors[block], mean)
         places = _rotated(centred)
         coded = np.rint(places / scale)
         codes[block] = coded + _ZERO
+        errors = places - coded * scale
+        rows[0, block] = centred[:, :dimension] @ mean + (coded * scale * errors).sum(axis=1)
+        rows[1, block] = np.linalg.norm(errors, axis=1)
         longest = max(longest, float(np.square(vectors[block], dtype=np.float64).sum(axis=1).max()))
-        rows[0, block] = centred[:, :dimension] @ mean
-        rows[1, block] = np.linalg.norm(places - coded * scale, axis=1)
-        rows[2, block] = np.linalg.norm(coded * scale, axis=1)
     codes.flush()
     for name, array in (("rows", rows), ("mean", mean), ("scalars", np.array([scale, longest]))):
         np.save(directory / f"{name}.npy", array, allow_pickle=False)
@@ -199,21 +216,20 @@ def load_quantized(directory: Path, *, count: int, dimension: int) -> QuantizedV
         raise IndexVersionError(f"{directory} cannot be read ({error}); build a new index version") from None
     expected = (
         (np.uint8, (count, _padded(dimension))),
-        (np.float32, (3, count)),
+        (np.float32, (2, count)),
         (np.float32, (dimension,)),
         (np.float64, (2,)),
     )
     if tuple((array.dtype, array.shape) for array in (codes, rows, mean, scalars)) != expected:
         raise IndexVersionError(f"{directory} does not belong to the vectors beside it; build a new index version")
     scale, longest = scalars.tolist()
-    offsets, errors, radii = rows
+    offsets, errors = rows
     return QuantizedVectors(
         codes=np.asarray(codes),
         scale=scale,
         longest=longest,
         offsets=offsets,
         errors=errors,
-        radii=radii,
         mean=mean,
     )
 

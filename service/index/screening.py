@@ -10,6 +10,7 @@ import numpy as np
 from service.index.quantized import CodedQueries, QuantizedVectors
 from service.index.ranking import SCORE_DECIMALS, ExactScores, Lookup, Rows, Scores, Vectors
 
+_ROUNDED: Final = np.float32(10.0**-SCORE_DECIMALS)  # twice what a score differs from its product
 _MOST_PRODUCTS: Final = 1 << 22  # of all searches with a block of rows
 _CHUNK: Final = 256  # rows of which the best one may stand for all
 _CHUNKS: Final = 4  # so many, for each row that is wanted
@@ -49,7 +50,7 @@ def nearest(vectors: QuantizedVectors, lookup: Lookup, exact: ExactScores, exclu
         return None
     query = lookup.query.astype(np.float64)
     # No row that is further away has the score of the last one here, as scores are rounded.
-    reach = np.sqrt(query @ query + vectors.longest - 2 * (scores.min() - 10.0**-SCORE_DECIMALS))
+    reach = np.sqrt(query @ query + vectors.longest - 2 * (scores.min() - float(_ROUNDED)))
     return np.sort(rows[distances <= reach]) if others > reach else None
 
 
@@ -69,10 +70,8 @@ class Screen:
     ) -> None:
         self._vectors, self._queries, self._which = vectors, queries, which
         self._lookup, self._exact = lookup, exact
-        # No slack is larger.
-        self._most_slack = float(
-            queries.lengths[which] * vectors.errors.max() + queries.errors[which] * vectors.radii.max()
-        )
+        self._most_error = np.float32(vectors.errors.max())
+        self._most_slack = float(vectors.slack(queries, which, np.float32(-1), self._most_error))
         self._best: Scores = np.empty(0)  # the highest scores known for certain, at most `wanted`
         self._floor = -2.0 if lookup.min_score is None else lookup.min_score
         self._rows: list[Rows] = []
@@ -90,9 +89,9 @@ class Screen:
             start: the first row's number.
         """
         self._raise_floor(products, start)
-        near = np.flatnonzero(products >= self._floor - self._most_slack - self._exact.rounding)
-        slack = self._vectors.slack(self._queries, self._which, near + start)
-        upper = products[near] + slack + np.float32(self._exact.rounding)
+        near = np.flatnonzero(products >= self._floor - self._slack_at(self._floor) - _ROUNDED)
+        slack = self._slack(products[near], near + start)
+        upper = products[near] + slack + _ROUNDED
         kept = upper >= self._floor
         self._rows.append(near[kept] + start)
         self._upper.append(upper[kept])
@@ -121,12 +120,19 @@ class Screen:
         if len(self._best) == self._lookup.wanted:
             self._floor = max(self._floor, float(self._best[0]))
 
+    def _slack(self, products: Vectors, rows: Rows) -> Vectors:
+        return self._vectors.slack(self._queries, self._which, products, self._vectors.errors[rows])
+
+    def _slack_at(self, score: float) -> float:
+        """No row has this score whose product is below it by more, and none lacks it whose product is above by more."""
+        lowest = np.float32(score - self._most_slack)
+        return float(self._vectors.slack(self._queries, self._which, lowest, self._most_error))
+
     def _count(self, products: Vectors, start: int) -> None:
         assert self._lookup.min_score is not None
         above = products - np.float32(self._lookup.min_score)
-        rounding = np.float32(self._exact.rounding)
-        most = np.float32(self._most_slack) + rounding
+        most = np.float32(self._slack_at(self._lookup.min_score)) + _ROUNDED
         near = np.flatnonzero(np.abs(above) <= most)
-        slack = self._vectors.slack(self._queries, self._which, near + start) + rounding
+        slack = self._slack(products[near], near + start) + _ROUNDED
         self.counted += int((above > most).sum()) + int((above[near] > slack).sum())
         self.doubtful.append(near[np.abs(above[near]) <= slack] + start)

@@ -18,6 +18,7 @@ from service.index.screening import Screen, blocks, can_screen, nearest
 _BLOCK: Final = 8192  # rows looked at together
 _CACHED: Final = 1024  # rows multiplied together: they stay in the cache while all queries pass over them
 _FEW: Final = 4  # queries that are multiplied as columns
+_MOST_SCANS: Final = 2  # lookups that pass over all codes one after the other; more are faster together
 _SPARE: Final = 32  # neighbours fetched beyond those asked for, to see whether the last one ties with the next
 _GATHER: Final = 3  # so many rows in place cost about as much as one that is picked out
 _MOST_FETCHED: Final = 2048  # FAISS's limit on a GPU (its issue 2103); from here on a full look is as fast
@@ -126,15 +127,15 @@ class VectorIndex:
         return hits
 
     def _nearest(self, lookups: dict[int, Lookup], excluded: Rows) -> dict[int, Hits]:
-        """What a lone search finds among the few rows whose codes are nearest to it, by its place."""
+        """What one or two lookups find among the few rows whose codes are nearest to each, by their places."""
         hits: dict[int, Hits] = {}
-        if self._on_gpu is not None or self._quantized is None or len(lookups) != 1:
+        if self._on_gpu is not None or self._quantized is None or len(lookups) > _MOST_SCANS:
             return hits
-        ((place, lookup),) = lookups.items()
-        if lookup.allowed is None and lookup.min_score is None and can_screen(self.count, lookup.wanted):
-            rows = nearest(self._quantized, lookup, self._exact, excluded)
-            if rows is not None:
-                hits[place] = self._among(lookup, rows, self.count - len(excluded))
+        for place, lookup in lookups.items():
+            if lookup.allowed is None and lookup.min_score is None and can_screen(self.count, lookup.wanted):
+                rows = nearest(self._quantized, lookup, self._exact, excluded)
+                if rows is not None:
+                    hits[place] = self._among(lookup, rows, self.count - len(excluded))
         return hits
 
     def _screened(self, lookups: dict[int, Lookup], excluded: Rows) -> dict[int, Hits]:

@@ -207,10 +207,10 @@ def test_products_of_codes_are_as_near_to_the_true_ones_as_they_say(spread: floa
 
     true = queries.astype(np.float64) @ vectors[100:900].astype(np.float64).T
     for which in range(5):
-        slack = coded.slack(in_codes, which, np.arange(100, 900))
+        slack = coded.slack(in_codes, which, products[which], coded.errors[100:900])
         assert (np.abs(products[which] - true[which]) <= slack + 1e-6).all()
         # A bound that is far too wide would be as right, and useless: it is to be small against what tells rows apart.
-        assert slack.max() < 0.25 * true[which].std()
+        assert slack[np.argsort(-true[which])[:20]].max() < 0.25 * true[which].std()
 
 
 @pytest.mark.parametrize("spread", [1.0, 0.01])
@@ -234,7 +234,13 @@ def test_no_row_is_nearer_than_its_codes_say_where_errors_point_the_same_way() -
     numbers = np.random.default_rng(3).uniform(-1, 1, (400, 1)).astype(np.float32)
     coded = quantized(numbers[:300])
     assert coded is not None
-    for query in numbers[300:]:
+    queries = numbers[300:]
+    in_codes = coded.code(queries)
+    products = coded.products(in_codes, slice(0, 300))
+    for which, query in enumerate(queries):
+        slack = coded.slack(in_codes, which, products[which], coded.errors)
+        assert (np.abs(products[which] - numbers[:300, 0].astype(np.float64) * query) <= slack + 1e-6).all()
+
         rows, distances, others = coded.nearest(query, 100)
 
         true = np.abs(numbers[:300, 0].astype(np.float64) - query)
@@ -261,15 +267,15 @@ def test_a_row_whose_score_is_rounded_to_that_of_the_last_one_is_among_the_neare
 
 
 @pytest.mark.parametrize("spread", [1.0, 0.01])
-@pytest.mark.parametrize("together", [1, 5])
+@pytest.mark.parametrize("together", [1, 2, 5])
 def test_codes_leave_few_rows_among_which_the_best_are_certain(spread: float, together: int) -> None:
     vectors = many_directions(spread)
     index, plain = VectorIndex(vectors, quantized=quantized(vectors)), VectorIndex(vectors)
     excluded = np.array([3, 302, 19_999])
-    for start in range(300, 320, together):
+    for start in range(300, 319, together):
         lookups = {which: Lookup(query=vectors[start + which], wanted=10) for which in range(together)}
 
-        found = (index._nearest if together == 1 else index._screened)(lookups, excluded)
+        found = (index._nearest if together < 3 else index._screened)(lookups, excluded)
 
         expected = plain.search(list(lookups.values()), excluded=excluded)
         assert [pairs(hits) for hits in found.values()] == [pairs(hits) for hits in expected]
