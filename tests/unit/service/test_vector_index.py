@@ -230,8 +230,9 @@ def test_no_row_is_nearer_than_its_codes_say(spread: float) -> None:
         assert query is far or (true[rows] - distances).max() < 0.4 * true.std()
 
 
-def test_no_row_is_nearer_than_its_codes_say_where_errors_point_the_same_way() -> None:
-    numbers = np.random.default_rng(3).uniform(-1, 1, (400, 1)).astype(np.float32)
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_no_row_is_nearer_than_its_codes_say_where_errors_point_the_same_way(dimension: int) -> None:
+    numbers = np.random.default_rng(3).uniform(-0.7, 0.7, (400, dimension)).astype(np.float32)
     coded = quantized(numbers[:300])
     assert coded is not None
     queries = numbers[300:]
@@ -239,11 +240,11 @@ def test_no_row_is_nearer_than_its_codes_say_where_errors_point_the_same_way() -
     products = coded.products(in_codes, slice(0, 300))
     for which, query in enumerate(queries):
         slack = coded.slack(in_codes, which, products[which], coded.errors)
-        assert (np.abs(products[which] - numbers[:300, 0].astype(np.float64) * query) <= slack + 1e-6).all()
+        assert (np.abs(products[which] - numbers[:300].astype(np.float64) @ query) <= slack).all()
 
         rows, distances, others = coded.nearest(query, 100)
 
-        true = np.abs(numbers[:300, 0].astype(np.float64) - query)
+        true = np.linalg.norm(numbers[:300].astype(np.float64) - query, axis=1)
         assert (distances <= true[rows] + 1e-9).all()
         assert others <= np.delete(true, rows).min() + 1e-9
 
