@@ -8,7 +8,8 @@ and, as last line, ratios as one JSON object:
 
     latency           p50 of one client, ours / naive
     throughput 16     answers a second of 16 clients, ours / naive
-    of engine 16      answers a second of 16 clients, ours / the engine without HTTP, in as many processes
+    of engine 16      answers a second of 16 clients, ours / the engine alone, in as many processes
+    of bodies 16      the same / all that the service does but HTTP: from the body of a request to that of its answer
     livez ms          p99 of GET /livez beside 64 clients
     overload p99      p99 of the answers at four times the load / of one client's; beside it / of 64 clients'
     overload refused  share of 503 there; everything that is neither 200 nor 503 is "overload failed"
@@ -150,8 +151,9 @@ def compare(place: Place, *, rounds: int, seconds: float) -> Figures:
                         assert set(figures["statuses"]) == {"200"}, f"{name}: {figures['statuses']}"
                         for key in ("throughput", "p50", "p99"):
                             samples[f"{name} {clients} {key}"].append(figures[key])
-                    rate = engine.throughput(bodies=str(bodies), clients=clients, seconds=seconds)
-                    samples[f"engine {clients} throughput"].append(rate)
+                    for what in ("engine", "bodies"):
+                        rate = engine.throughput(what=what, bodies=str(bodies), clients=clients, seconds=seconds)
+                        samples[f"{what} {clients} throughput"].append(rate)
             saturated = statistics.median(samples[f"ours {CLIENTS[-1]} throughput"])
             for _ in range(rounds):
                 _, livez = ask(ours, bodies, seconds, clients=CLIENTS[-1])
@@ -179,7 +181,8 @@ def ratios_of(medians: dict[str, float]) -> Figures:
     for clients in CLIENTS[1:]:
         ours = medians[f"ours {clients} throughput"]
         ratios[f"throughput {clients}"] = ours / medians[f"naive {clients} throughput"]
-        ratios[f"of engine {clients}"] = ours / medians[f"engine {clients} throughput"]
+        for what in ("engine", "bodies"):
+            ratios[f"of {what} {clients}"] = ours / medians[f"{what} {clients} throughput"]
     ratios["livez ms"] = medians["livez"]
     ratios["overload livez ms"] = medians["overload livez"]
     ratios["overload p99"] = medians["overload p99"] / medians["alone p99"]
@@ -197,7 +200,8 @@ def report(size: str, medians: dict[str, float]) -> None:
         for name in ("naive", "ours"):
             rate, p50, p99 = (medians[f"{name} {clients} {key}"] for key in ("throughput", "p50", "p99"))
             print(f"    {name:7} {clients:7} {rate:10,.0f} {p50:9.1f} {p99:9.1f}")
-        print(f"    engine  {clients:7} {medians[f'engine {clients} throughput']:10,.0f}")
+        for name in ("bodies", "engine"):
+            print(f"    {name:7} {clients:7} {medians[f'{name} {clients} throughput']:10,.0f}")
     print(f"    {OVERLOAD} times the load: {medians['overload throughput']:,.0f} answers/s, ", end="")
     print(f"p99 {medians['overload p99']:.1f} ms ({medians['alone p99']:.1f} ms alone), ", end="")
     print(f"{medians['overload refused']:.0%} refused, {medians['overload unsent']:.0%} not sent;")

@@ -1,24 +1,36 @@
-"""The engine without HTTP, for benchmarks/search.py: processes that are told on standard input what to measure."""
+"""The engine without HTTP, for benchmarks/search.py: processes that are told on standard input what to measure.
+
+Either the engine alone, with queries that were read beforehand, or all that the service does but HTTP: reading the body
+of a request, the search, and the body of the answer.
+"""
 
 import asyncio
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable
 from itertools import cycle
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+from fastapi import Response
 
 from benchmarks.search_data import Place
 from service.catalogue import Catalogue
 from service.database import open_database
+from service.dependencies import Services
 from service.engine import Engine
 from service.index.versions import IndexStore
 from service.interpret import interpret
-from service.search import SearchQuery
+from service.metrics import Metrics
+from service.routes.search import answer, respond
 from service.search_schemas import SearchRequest
 from service.settings import Settings
 from service.workers import default_workers
+
+Search = Callable[[], Awaitable[object]]
 
 
 class Engines:
@@ -62,18 +74,39 @@ def lines_of(path: str) -> list[bytes]:
     return Path(path).read_bytes().splitlines()
 
 
-async def measure(engine: Engine, queries: Iterator[SearchQuery], clients: int, seconds: float) -> float:
+async def measure(search: Search, clients: int, seconds: float) -> float:
     """Answers a second of so many clients, after a second that does not count."""
     begun, answered = time.perf_counter() + 1, 0
 
     async def client() -> None:
         nonlocal answered
         while time.perf_counter() < begun + seconds:
-            await engine.search(next(queries))
+            await search()
             answered += time.perf_counter() > begun
 
     await asyncio.gather(*(client() for _ in range(clients)))
     return answered / seconds
+
+
+def engine_alone(engine: Engine, settings: Settings, bodies: list[bytes]) -> Search:
+    """Searches whose queries are read beforehand."""
+    snapshot = engine.require_snapshot()
+    queries = cycle([interpret(SearchRequest.model_validate_json(body), snapshot, settings) for body in bodies])
+    return lambda: engine.search(next(queries))
+
+
+def all_but_http(engine: Engine, settings: Settings, bodies: list[bytes]) -> Search:
+    """Searches from the body of a request to the body of its answer."""
+    services, metrics, asked = (
+        cast("Services", SimpleNamespace(engine=engine, settings=settings)),
+        Metrics(),
+        cycle(bodies),
+    )
+
+    async def search() -> Response:
+        return respond(await answer(SearchRequest.model_validate_json(next(asked)), services, metrics))
+
+    return search
 
 
 async def obey(settings: Settings) -> None:
@@ -86,13 +119,12 @@ async def obey(settings: Settings) -> None:
         batch_wait=settings.batch_wait,
     )
     async with engine.running():
-        snapshot = engine.require_snapshot()
         print(flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             wanted = json.loads(line)
             bodies = await asyncio.to_thread(lines_of, wanted["bodies"])
-            queries = cycle([interpret(SearchRequest.model_validate_json(body), snapshot, settings) for body in bodies])
-            print(await measure(engine, queries, wanted["clients"], wanted["seconds"]), flush=True)
+            search = (engine_alone if wanted["what"] == "engine" else all_but_http)(engine, settings, bodies)
+            print(await measure(search, wanted["clients"], wanted["seconds"]), flush=True)
 
 
 if __name__ == "__main__":
