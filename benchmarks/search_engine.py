@@ -27,6 +27,7 @@ from service.interpret import interpret
 from service.metrics import Metrics
 from service.routes.search import answer, respond
 from service.search_schemas import SearchRequest
+from service.server import collect_rarely
 from service.settings import Settings
 from service.workers import default_workers
 
@@ -119,6 +120,7 @@ async def obey(settings: Settings) -> None:
         batch_wait=settings.batch_wait,
     )
     async with engine.running():
+        collect_rarely()
         print(flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             wanted = json.loads(line)

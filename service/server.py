@@ -60,6 +60,13 @@ class DrainingServer(uvicorn.Server):
         return await super().on_tick(counter) or (self._end is not None and time.monotonic() >= self._end)
 
 
+def collect_rarely() -> None:
+    """Leave alone what is there now: looking through it again and again makes searches wait under load."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+
+
 def run_server(
     app: FastAPI,
     listeners: list[socket.socket],
@@ -83,10 +90,7 @@ def run_server(
         log_config=None,  # as the rest of the process logs
     )
     survive_lost_pages()
-    # What is there now stays; looking through it again and again makes searches wait under load.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
+    collect_rarely()
     server = DrainingServer(config, drain_time=drain_time, ready=ready)
     try:
         server.run(listeners)

@@ -69,8 +69,14 @@ class Records:
             raise ValueError(f"{directory}: data and offsets do not belong together")
 
     def __getitem__(self, row: int) -> StoredImage:
-        start, stop = int(self._offsets[row]), int(self._offsets[row + 1])
-        record = self._data[start:stop]
+        return self.read([row])[0]
+
+    def read(self, rows: Sequence[int]) -> list[StoredImage]:
+        """The images in some rows, which takes less than one after the other."""
+        spans = [(int(self._offsets[row]), int(self._offsets[row + 1])) for row in rows]
+        records = [self._data[start:stop].partition(_SEPARATOR) for start, stop in spans]
         self._file.require_intact()
-        fields, _, graph = record.partition(_SEPARATOR)
-        return StoredImage(image_id=self._ids[row], fields=fields.decode(), graph=graph.decode())
+        return [
+            StoredImage(image_id=self._ids[row], fields=fields.decode(), graph=graph.decode())
+            for row, (fields, _, graph) in zip(rows, records, strict=True)
+        ]

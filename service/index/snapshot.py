@@ -1,6 +1,6 @@
 """What a search sees: an index version and the changes since, as one state of the catalogue."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
@@ -153,6 +153,11 @@ class _Images(Sequence[StoredImage]):
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def __iter__(self) -> Iterator[StoredImage]:
+        if all(row < len(self._snapshot.version.ids) for row in self._rows):
+            return iter(self._snapshot.version.records.read(self._rows))
+        return map(self._snapshot.image, self._rows)
 
     @overload
     def __getitem__(self, place: int) -> StoredImage: ...
