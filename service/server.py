@@ -30,13 +30,13 @@ class DrainingServer(uvicorn.Server):
     Args:
         config: uvicorn's.
         drain_time: how long. Units: seconds.
-        ready: told when it listens.
+        alive: told ten times a second that its event loop goes on, from when it listens.
     """
 
-    def __init__(self, config: uvicorn.Config, *, drain_time: float, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, *, drain_time: float, alive: Callable[[], None]) -> None:
         super().__init__(config)
         self._drain_time = drain_time
-        self._ready = ready
+        self._alive = alive
         self._end: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -49,14 +49,9 @@ class DrainingServer(uvicorn.Server):
             return
         super().handle_exit(sig, frame)
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open what the application needs, then listen."""
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
-
     async def on_tick(self, counter: int) -> bool:
         """Whether the time has come; uvicorn asks ten times a second."""
+        self._alive()
         return await super().on_tick(counter) or (self._end is not None and time.monotonic() >= self._end)
 
 
@@ -72,7 +67,7 @@ def run_server(
     listeners: list[socket.socket],
     *,
     drain_time: float,
-    ready: Callable[[], None] = lambda: None,
+    alive: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until a signal.
 
@@ -80,7 +75,7 @@ def run_server(
         app: the application of `create_app`.
         listeners: bound sockets to listen at.
         drain_time: between SIGTERM and the end of listening. Units: seconds.
-        ready: told when it listens.
+        alive: told ten times a second that the event loop goes on, from when it listens.
     """
     config = uvicorn.Config(
         app,
@@ -91,7 +86,7 @@ def run_server(
     )
     survive_lost_pages()
     collect_rarely()
-    server = DrainingServer(config, drain_time=drain_time, ready=ready)
+    server = DrainingServer(config, drain_time=drain_time, alive=alive)
     try:
         server.run(listeners)
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from ctypes import c_bool, c_int
+from ctypes import Array, c_int, c_uint
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -33,6 +33,8 @@ _MOST: Final = 4  # if nobody says how many: each takes memory, and connections 
 _METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"  # which prometheus_client looks for when it is imported
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _PAUSE: Final = 1.0  # seconds before a process is replaced
+_CHECK_EVERY: Final = 5.0  # seconds between two looks at who is alive
+_MOST_MISSED: Final = 6  # looks in a row that find no sign of life; counted, for all may have slept with the machine
 
 # Not forked: a copy has the locks of PyTorch's and FAISS's threads, but not the threads.
 _spawn = multiprocessing.get_context("spawn")
@@ -63,7 +65,7 @@ def core_quota(own: Path = Path("/proc/self/cgroup"), cgroups: Path = Path("/sys
 
 
 def serve(settings: Settings, *, host: str, port: int, workers: int) -> None:
-    """Serve with several processes until a signal; one that ends unasked is replaced.
+    """Serve with several processes until a signal; one that ends unasked, or hangs, is replaced.
 
     Each is a service of its own, with model and index; what they have in common are the database, the files of the
     index, rate limits, places in the queue, and metrics.
@@ -99,7 +101,10 @@ class _Supervisor:
         self._buckets = Buckets()
         # Without locks, which who is killed could keep.
         self._taken = _spawn.RawArray(c_int, workers)
-        self._was_ready = _spawn.RawValue(c_bool, False)
+        self._beats = _spawn.RawArray(c_uint, workers)  # signs of life of each, none before it listens
+        self._known = [0] * workers  # how many there were at the last look
+        self._missed = [0] * workers  # looks in a row with none since
+        self._was_ready = False
         self._running: dict[SpawnProcess, int] = {}  # and which of the workers it is
         self._signals: list[int] = []
         self._heard, self._rings = socket.socketpair()
@@ -126,25 +131,41 @@ class _Supervisor:
     def run(self) -> None:
         """Return when all have ended: because of a signal, or because the first to end had never been ready."""
         absent = dict.fromkeys(range(len(self._taken)), 0.0)  # and when to start it. Units: seconds
+        next_check = time.monotonic() + _CHECK_EVERY
         while self._running or not self._ending:
             self._obey()
             now = time.monotonic()
+            if now >= next_check and not self._ending:
+                self._end_silent()
+                next_check = now + _CHECK_EVERY
             for which in [which for which, due in absent.items() if due <= now and not self._ending]:
                 del absent[which]
                 if not self._start(which):
                     absent[which] = now + _PAUSE
             sentinels = {process.sentinel: process for process in self._running}
-            ended = wait([*sentinels, self._heard], min(absent.values()) - now if absent and not self._ending else None)
+            due = None if self._ending else min([*absent.values(), next_check]) - now
+            ended = wait([*sentinels, self._heard], due)
             for process in [sentinels[sentinel] for sentinel in ended if sentinel in sentinels]:
                 which = self._running.pop(process)
                 process.join()
                 self._taken[which] = 0
                 mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
+                self._was_ready = self._was_ready or any(self._beats)
                 if not self._ending:
                     _log.error("worker %d has ended with status %d", process.pid, process.exitcode)
                     absent[which] = now + _PAUSE
-                    if not self._was_ready.value:  # all the others will end so
+                    if not self._was_ready:  # all the others will end so
                         self._end(signal.SIGTERM)
+
+    def _end_silent(self) -> None:
+        """Kill who has been ready and gives no sign of life any more; it is replaced like any other that ends."""
+        for process, which in self._running.items():
+            beats = self._beats[which]
+            self._missed[which] = self._missed[which] + 1 if beats and beats == self._known[which] else 0
+            self._known[which] = beats
+            if self._missed[which] == _MOST_MISSED:
+                _log.error("worker %d gives no sign of life, and is killed", process.pid)
+                process.kill()
 
     def _obey(self) -> None:
         """Pass on the signals that have come: as they are at first, then so that nothing is waited for any more."""
@@ -157,8 +178,8 @@ class _Supervisor:
 
     def _start(self, which: int) -> bool:
         """Start a process; False if the system does not give one now."""
-        places = Places(self._taken, which)
-        arguments = self._settings, self._listeners, self._buckets, places, self._was_ready
+        places, self._beats[which] = Places(self._taken, which), 0
+        arguments = self._settings, self._listeners, self._buckets, places, self._beats
         process = _spawn.Process(target=_work, args=arguments)
         # The child unblocks them when it has left the terminal's group, for Ctrl-C is for this process.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -209,7 +230,7 @@ def _one_milvus(settings: Settings) -> Iterator[Settings]:
 
 
 def _work(
-    settings: Settings, reserved: list[socket.socket], buckets: Buckets, places: Places, was_ready: c_bool
+    settings: Settings, reserved: list[socket.socket], buckets: Buckets, places: Places, beats: "Array[c_uint]"
 ) -> None:
     """What each process does."""
     from service.app import create_app
@@ -220,11 +241,11 @@ def _work(
     threading.Thread(target=_end_with_parent, name="parent-watcher", daemon=True).start()
     logs.configure(settings.log_format)
 
-    def ready() -> None:
-        was_ready.value = True
+    def alive() -> None:
+        beats[places.own] += 1
 
     app = create_app(settings, buckets=buckets, places=places)
-    run_server(app, list(map(own_listener, reserved)), drain_time=settings.drain_time, ready=ready)
+    run_server(app, list(map(own_listener, reserved)), drain_time=settings.drain_time, alive=alive)
 
 
 def _end_with_parent() -> None:

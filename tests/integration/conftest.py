@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -226,10 +226,12 @@ class Service:
 
 
 @contextmanager
-def serving(place: Place, *, stderr: IO[bytes] | int | None = None) -> Iterator[Service]:
+def serving(
+    place: Place, *, stderr: IO[bytes] | int | None = None, program: Sequence[str] = ("-m", "scenerank")
+) -> Iterator[Service]:
     """A service process, ended at the end."""
     port = free_port()
-    command = [sys.executable, "-m", "scenerank", "serve", "--port", str(port)]
+    command = [sys.executable, *program, "serve", "--port", str(port)]
     process = subprocess.Popen(command, env=place.environment, stderr=stderr)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
         try:

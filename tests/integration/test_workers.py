@@ -223,6 +223,20 @@ def test_one_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost(pair: S
     assert samples(pair)["scenerank_queue_depth", ()] == 0
 
 
+def test_one_that_hangs_is_killed_and_replaced(any_place: Place) -> None:
+    soon = "import scenerank, service.workers; service.workers._CHECK_EVERY = 0.3; scenerank.main()"
+    with serving(with_settings(any_place, **TWO), program=("-c", soon)) as service:
+        until(lambda: both_listen(service), "both listen")
+        before = workers(service)
+        os.kill(before[0], signal.SIGSTOP)
+        until(lambda: not runs(before[0]), "it is killed")
+        until(lambda: both_listen(service), "another takes its place")
+        time.sleep(3 * 6 * 0.3)
+
+        assert before[1] in workers(service)
+        assert len(workers(service)) == 2, "who gives signs of life stays"
+
+
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM], [signal.SIGKILL]])
 def test_no_process_is_left(any_place: Place, signals: list[signal.Signals]) -> None:
     with serving(with_settings(any_place, **TWO, DRAIN_TIME="600")) as service:
