@@ -32,7 +32,7 @@ DIRECTORY: Final = "codes"
 
 _LARGEST: Final = 127  # -128 has no opposite
 _ZERO: Final = 128  # the byte of code 0: FAISS reads codes so
-_BLOCK: Final = 8192
+_BLOCK: Final = 1024  # rows coded together: they stay in the cache
 _COLUMNS: Final = 32  # FAISS takes so many at once; and with a single one PyTorch's product is wrong
 _CACHED: Final = 3 << 19  # bytes of codes multiplied together: about what a core's second-level cache holds
 _EIGHT_SIGNS: Final = np.array([_ZERO] * 8, np.uint8).view(np.int64)
