@@ -98,11 +98,8 @@ def engine_alone(engine: Engine, settings: Settings, bodies: list[bytes]) -> Sea
 
 def all_but_http(engine: Engine, settings: Settings, bodies: list[bytes]) -> Search:
     """Searches from the body of a request to the body of its answer."""
-    services, metrics, asked = (
-        cast("Services", SimpleNamespace(engine=engine, settings=settings)),
-        Metrics(),
-        cycle(bodies),
-    )
+    services = cast("Services", SimpleNamespace(engine=engine, settings=settings))
+    metrics, asked = Metrics(), cycle(bodies)
 
     async def search() -> Response:
         return respond(await answer(SearchRequest.model_validate_json(next(asked)), services, metrics))

@@ -143,8 +143,8 @@ class _Supervisor:
                 if not self._start(which):
                     absent[which] = now + _PAUSE
             sentinels = {process.sentinel: process for process in self._running}
-            due = None if self._ending else min([*absent.values(), next_check]) - now
-            ended = wait([*sentinels, self._heard], due)
+            rest = None if self._ending else min([*absent.values(), next_check]) - now
+            ended = wait([*sentinels, self._heard], rest)
             for process in [sentinels[sentinel] for sentinel in ended if sentinel in sentinels]:
                 which = self._running.pop(process)
                 process.join()
