@@ -278,6 +278,9 @@ def test_codes_leave_few_rows_among_which_the_best_are_certain(spread: float, to
 
         found = (index._nearest if together < 3 else index._screened)(lookups, excluded)
 
+        if together == 5 and not can_multiply():
+            assert found == {}
+            continue
         expected = plain.search(list(lookups.values()), excluded=excluded)
         assert [pairs(hits) for hits in found.values()] == [pairs(hits) for hits in expected]
         assert {hits.total for hits in found.values()} == {19_997}
