@@ -32,7 +32,7 @@ from service.logs import log_request
 from service.metrics import Metrics
 from service.middleware import PROBLEM_JSON, BodyLimitMiddleware, RequestIdMiddleware, encode_problem
 from service.openapi import PROBLEM_RESPONSES, describe
-from service.overload import OverloadMiddleware
+from service.overload import Refusals
 from service.reindex_processes import ReindexProcesses
 from service.routes import health, images, index, reindex, search, vocabulary
 from service.routes import jobs as job_routes
@@ -130,7 +130,7 @@ def create_app(settings: Settings, *, buckets: Buckets | None = None, places: Pl
         log_request(request)
 
     app.add_middleware(RequestIdMiddleware, report=report)
-    app.add_middleware(OverloadMiddleware, admission=admission, count=metrics.count_refused_search)
+    app.state.refusals = Refusals(admission, metrics.count_refused_search, settings.max_body_bytes)
     app.add_exception_handler(SceneRankError, _known_error)
     app.add_exception_handler(OperationalError, _known_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

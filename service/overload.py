@@ -1,14 +1,17 @@
-"""Searches over the bound are refused before anything else is done for them.
+"""Searches over the bound are refused where their bytes arrive, before anything else is done for them.
 
 Under overload most requests are refusals, and what each costs the searches that were let in do not get.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from service.admission import SEARCHES, Admission
 from service.errors import OverloadedError, problem_of
@@ -19,49 +22,105 @@ _TOLD_EVERY: Final = 1.0  # seconds: a line for each would cost as much as all e
 _log = logging.getLogger(__name__)
 
 
-class OverloadMiddleware:
-    """Refuses searches with 503 while as many wait as may.
-
-    `AdmissionMiddleware` has the last word: places can be taken while the body of a search comes.
+class Refusals:
+    """Which requests are refused because as many searches wait as may, and the answer to them.
 
     Args:
-        app: the application.
         admission: the bounds.
         count: told of each that is refused.
+        max_body: bytes of a body that is read for nothing; more is left to what ends such connections.
     """
 
-    def __init__(self, app: ASGIApp, admission: Admission, count: Callable[[], None]) -> None:
-        self._app = app
+    def __init__(self, admission: Admission, count: Callable[[], None], max_body: int) -> None:
         self._admission = admission
         self._count = count
-        self._refused = 0  # that the log has not been told of
-        refusal = problem_of(OverloadedError())
-        self._status = refusal.kind.status
-        self._bodies = {path: encode_problem(refusal.to_json(path)) for path in SEARCHES}
-        self._headers = [
-            *((name.lower().encode(), value.encode()) for name, value in refusal.headers.items()),
-            (b"content-type", PROBLEM_JSON.encode()),
-        ]
+        self._max_body = max_body
+        self._untold = 0  # that the log has not been told of
+        self._answers = {path.encode(): _answer(path) for path in SEARCHES}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
-        if (
-            scope["type"] != "http"
-            or scope["method"] != "POST"
-            or scope["path"] not in SEARCHES
-            or self._admission.draining  # then connections are closed
-            or not self._admission.is_full()
-        ):
-            await self._app(scope, receive, send)
-            return
-        body = self._bodies[scope["path"]]
-        given = [(REQUEST_ID.lower().encode(), request_id_of(scope).encode()), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": self._status, "headers": self._headers + given})
-        await send({"type": "http.response.body", "body": body})
+    def concern(self, method: bytes, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Whether this request is to be refused.
+
+        False for some that are searches over the bound too: in chunks, or in a service about to end, where connections
+        are closed. `AdmissionMiddleware` refuses those.
+
+        Args:
+            method: as it came.
+            url: likewise: the path and a query, if there is one.
+            headers: names are in lower case.
+        """
+        if url not in self._answers or method != b"POST" or self._admission.draining or not self._admission.is_full():
+            return False
+        length = next((value for name, value in headers if name == b"content-length"), b"")
+        return length.isdigit() and int(length) <= self._max_body  # of digits the parser lets through 20 at most
+
+    def answer(self, url: bytes, headers: Sequence[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
+        """All bytes of the answer, which is counted here, too."""
         self._count()
-        if not self._refused:
+        if not self._untold:
             asyncio.get_running_loop().call_later(_TOLD_EVERY, self._tell)
-        self._refused += 1
+        self._untold += 1
+        own_id = request_id_of({"type": "http", "headers": headers}).encode()
+        before, after = self._answers[url]
+        return b"".join([before, own_id, b"" if keep_alive else b"\r\nconnection: close", after])
 
     def _tell(self) -> None:
-        _log.warning("%d searches were refused within a second: as many wait as may", self._refused)
-        self._refused = 0
+        _log.warning("%d searches were refused within a second: as many wait as may", self._untold)
+        self._untold = 0
+
+
+class RefusingProtocol(HttpToolsProtocol):
+    """Uvicorn's HTTP, but for searches over the bound: for those there is no task and no application.
+
+    Args:
+        config: uvicorn's, with an application that has `Refusals`.
+        server_state: as for uvicorn's own, like all that follows.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        assert isinstance(config.app, FastAPI)
+        self._refusals: Refusals = config.app.state.refusals
+        self._refusing = False
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is there."""
+        first = getattr(self.cycle, "response_complete", True)  # else its answer has to wait for that to the last one
+        # A client that does not read its answers waits for each in the application, so that they do not pile up.
+        reads = not self.flow.write_paused
+        if first and reads and not self.expect_100_continue and not self.parser.should_upgrade():
+            self._refusing = self._refusals.concern(self.parser.get_method(), self.url, self.headers)
+        if not self._refusing:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Part of a request's body is there."""
+        if not self._refusing:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """All of a request is there."""
+        if not self._refusing:
+            super().on_message_complete()
+            return
+        self._refusing = False
+        keep_alive = self.parser.should_keep_alive()
+        self.transport.write(self._refusals.answer(self.url, self.headers, keep_alive=keep_alive))
+        if not keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+
+def _answer(path: str) -> tuple[bytes, bytes]:
+    """The answer to a search there: what comes before the request's id, and what after."""
+    refusal = problem_of(OverloadedError())
+    body = encode_problem(refusal.to_json(path))
+    fields = {**refusal.headers, "Content-Type": PROBLEM_JSON, "Content-Length": str(len(body)), REQUEST_ID: ""}
+    lines = (f"{name.lower()}: {value}" for name, value in fields.items())
+    return STATUS_LINE[refusal.kind.status] + "\r\n".join(lines).encode(), b"\r\n\r\n" + body

@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.index.mapped import survive_lost_pages
+from service.overload import RefusingProtocol
 
 STARTUP_FAILURE: Final = 3
 """The status of a process that could not begin."""
@@ -79,6 +80,7 @@ def run_server(
     """
     config = uvicorn.Config(
         app,
+        http=RefusingProtocol,
         timeout_graceful_shutdown=_PATIENCE,
         server_header=False,
         access_log=False,  # the application logs each request, with its id
