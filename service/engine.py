@@ -93,6 +93,11 @@ class Engine:
         """The same with what comes before and after it in the engine's thread; both are to be short."""
         return await self._thread.run(read, finish)
 
+    @property
+    def busy_for(self) -> float:
+        """How long the batch of searches, or of changed images to encode, that is under way takes. Units: seconds."""
+        return self._thread.busy_for
+
     def nudge(self) -> None:
         """Look for changes at once: this process has made some."""
         self._nudged.set()

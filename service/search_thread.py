@@ -1,11 +1,13 @@
 """The thread that encodes and looks up; searches that wait for it at the same time are done together."""
 
 import asyncio
+import contextlib
 import logging
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -65,6 +67,12 @@ class SearchThread:
         self._has_turn = False  # under way, or due
         self._expected = 1  # searches that were done or waited when the last batch ended
         self._gather_until = 0.0
+        self._since = math.inf
+
+    @property
+    def busy_for(self) -> float:
+        """How long what is under way has taken so far, 0 if nothing is. Units: seconds."""
+        return max(time.perf_counter() - self._since, 0.0)
 
     async def search(self, query: SearchQuery) -> SearchAnswer:
         """The page that a query asks for. Cancelled before its turn, it is never begun."""
@@ -95,11 +103,23 @@ class SearchThread:
             returns: (graphs, D).
         """
         packed = PackedGraphs.pack(map(version.checkpoint.resolver.resolve, graphs))
-        return self._executor.submit(embed, version.encoder, packed).result()
+        return self._executor.submit(self._encode, version, packed).result()
 
     def close(self) -> None:
         """Finish what is under way and drop the rest."""
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _encode(self, version: Version, packed: PackedGraphs) -> Vectors:
+        with self._at_work():
+            return embed(version.encoder, packed)
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        self._since = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._since = math.inf
 
     def _take_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._changed:
@@ -107,7 +127,8 @@ class SearchThread:
             batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
         begun = time.perf_counter()
         try:
-            self._do(batch, loop)
+            with self._at_work():
+                self._do(batch, loop)
         finally:
             with self._changed:
                 ended = time.perf_counter()

@@ -35,6 +35,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _PAUSE: Final = 1.0  # seconds before a process is replaced
 _CHECK_EVERY: Final = 5.0  # seconds between two looks at who is alive
 _MOST_MISSED: Final = 6  # looks in a row that find no sign of life; counted, for all may have slept with the machine
+_MOST_TIMEOUTS: Final = 6  # that a batch of searches may take: all of them have been given up by then
 
 # Not forked: a copy has the locks of PyTorch's and FAISS's threads, but not the threads.
 _spawn = multiprocessing.get_context("spawn")
@@ -241,10 +242,12 @@ def _work(
     threading.Thread(target=_end_with_parent, name="parent-watcher", daemon=True).start()
     logs.configure(settings.log_format)
 
-    def alive() -> None:
-        beats[places.own] += 1
-
     app = create_app(settings, buckets=buckets, places=places)
+
+    def alive() -> None:
+        if app.state.services.engine.busy_for < _MOST_TIMEOUTS * settings.request_timeout:
+            beats[places.own] += 1
+
     run_server(app, list(map(own_listener, reserved)), drain_time=settings.drain_time, alive=alive)
 
 

@@ -223,9 +223,29 @@ def test_one_that_is_killed_is_replaced_and_nothing_acknowledged_is_lost(pair: S
     assert samples(pair)["scenerank_queue_depth", ()] == 0
 
 
+SOON: Final = "import scenerank, service.workers; service.workers._CHECK_EVERY = 0.3; scenerank.main()"
+HANGS_ONCE: Final = """
+import pathlib, sys, threading, time
+
+def replace():
+    while not hasattr(module := sys.modules.get("service.search_thread"), "SearchThread"):
+        time.sleep(0.01)
+    search, told = module.search, pathlib.Path(__file__).with_name("hang")
+
+    def hang(queries):
+        if told.exists():
+            told.unlink()
+            time.sleep(1000)
+        return search(queries)
+
+    module.search = hang
+
+threading.Thread(target=replace, daemon=True).start()
+"""
+
+
 def test_one_that_hangs_is_killed_and_replaced(any_place: Place) -> None:
-    soon = "import scenerank, service.workers; service.workers._CHECK_EVERY = 0.3; scenerank.main()"
-    with serving(with_settings(any_place, **TWO), program=("-c", soon)) as service:
+    with serving(with_settings(any_place, **TWO), program=("-c", SOON)) as service:
         until(lambda: both_listen(service), "both listen")
         before = workers(service)
         os.kill(before[0], signal.SIGSTOP)
@@ -235,6 +255,25 @@ def test_one_that_hangs_is_killed_and_replaced(any_place: Place) -> None:
 
         assert before[1] in workers(service)
         assert len(workers(service)) == 2, "who gives signs of life stays"
+
+
+def test_one_whose_searches_hang_is_killed_and_replaced(
+    any_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HANGS_ONCE)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    place = with_settings(any_place, **TWO, REQUEST_TIMEOUT="0.2")
+    with serving(place, program=("-c", SOON)) as service:
+        until(lambda: both_listen(service), "both listen")
+        before = workers(service)
+        (tmp_path / "hang").touch()
+        assert service.client.post("/search", json=BODY).status_code == 504
+        assert all(map(runs, before))
+        until(lambda: not all(map(runs, before)), "it is killed")
+        until(lambda: both_listen(service), "another takes its place")
+
+        assert len({*before, *workers(service)}) == 3, "the other one stays"
+        service.client.post("/search", json=BODY).raise_for_status()
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM], [signal.SIGKILL]])

@@ -97,6 +97,32 @@ def test_a_batch_waits_neither_longer_than_the_last_took_nor_when_none_comes(
     assert sizes_of_batches(thread, searches, others=3) == [1, 3]
 
 
+def test_how_long_it_is_busy_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    searches = Searches()
+    thread = thread_with(monkeypatch, searches)
+
+    def embed(*_: object) -> float:
+        searches.now += 7
+        return thread.busy_for
+
+    async def run() -> None:
+        search = asyncio.create_task(thread.search(query()))
+        await searches.begun(1)
+        assert thread.busy_for == 0
+        searches.now += 5
+        assert thread.busy_for == 5
+        searches.let_go.set()
+        await asyncio.wait_for(search, PATIENCE)
+
+    asyncio.run(run())
+    monkeypatch.setattr("service.search_thread.embed", embed)
+    version: Any = SimpleNamespace(encoder=None, checkpoint=SimpleNamespace(resolver=SimpleNamespace(resolve=None)))
+    assert thread.encode(version, []) == 7
+    thread.close()
+    searches.now += 5
+    assert thread.busy_for == 0
+
+
 def test_what_befalls_the_whole_index_is_not_tried_for_each_search_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[int] = []
 
