@@ -41,7 +41,10 @@ def holding(page: Page, asked: str, holds: Callable[[str], bool]) -> Release:
     page.route(asked, hold)
 
     def release() -> None:
-        page.wait_for_timeout(300)
+        for _ in range(100):
+            page.wait_for_timeout(100)
+            if kept:
+                break
         assert kept, "it has been asked for"
         for route in kept:
             route.continue_()
@@ -123,7 +126,8 @@ def drop(page: Page, text: str) -> None:
 def test_of_two_graphs_that_are_dropped_the_later_is_taken(open_page: OpenPage) -> None:
     page = open_page()
     release = holding(page, SEARCH, lambda body: "umbrella" in body)
-    drop(page, "woman holding umbrella")
+    with page.expect_request(lambda request: "umbrella" in (request.post_data or "")):
+        drop(page, "woman holding umbrella")
     drop(page, "man riding horse")
     expect(line(page)).to_have_value("man riding horse")
     release()
