@@ -121,10 +121,10 @@ class AdmissionMiddleware:
 
     async def _supervise(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Await a search, its client's leaving or its deadline, whichever comes first."""
-        exchange = _Exchange(await receive(), send)  # the body, whole; what comes after it is the client's leaving
+        # The body, whole; what comes after it is the client's leaving.
+        exchange = _Exchange(await receive(), send, self._admission.leave)
         search = asyncio.create_task(_run(self._app, scope, exchange))
-        # The place is free when the work has ended, which may be after its client got an answer.
-        search.add_done_callback(self._ended)
+        search.add_done_callback(exchange.ended)
         gone = asyncio.ensure_future(receive())
         try:
             await asyncio.wait({search, gone}, timeout=self._admission.timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -141,18 +141,18 @@ class AdmissionMiddleware:
             with contextlib.suppress(asyncio.CancelledError):
                 await gone
 
-    def _ended(self, search: asyncio.Task[None]) -> None:
-        self._admission.leave()
-        if not search.cancelled():
-            search.exception()  # seen, so that what ends after its client has left is not reported as lost
-
 
 class _Exchange:
-    """What a search sees of its client: the body, then silence; after the end nothing of it is sent."""
+    """What a search sees of its client: the body, then silence; after the end nothing of it is sent.
 
-    def __init__(self, body: Message, send: Send) -> None:
+    Its place is free when its answer begins, for then the client may ask again at once; without one, when the work has
+    ended, which may be long after its client was given another answer.
+    """
+
+    def __init__(self, body: Message, send: Send, leave: Callable[[], None]) -> None:
         self._body: Message | None = body
         self._send = send
+        self._leave = leave
         self.started = False
         self.closed = False
 
@@ -165,8 +165,17 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if not self.closed:
-            self.started = True
+            if not self.started:
+                self.started = True
+                self._leave()
             await self._send(message)
+
+    def ended(self, search: asyncio.Task[None]) -> None:
+        """The work has."""
+        if not self.started:
+            self._leave()
+        if not search.cancelled():
+            search.exception()  # seen, so that what ends after its client has left is not reported as lost
 
 
 async def _run(app: ASGIApp, scope: Scope, exchange: _Exchange) -> None:

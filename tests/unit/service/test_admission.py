@@ -84,6 +84,23 @@ def test_searches_over_the_bound_are_refused_and_places_come_free() -> None:
     asyncio.run(run())
 
 
+def test_a_place_is_free_when_its_client_gets_the_answer() -> None:
+    async def run() -> None:
+        admission, go, client = Admission(1, 60), asyncio.Event(), Client()
+        waiting: list[int] = []
+
+        async def send(message: Message) -> None:
+            waiting.append(admission.waiting)
+
+        go.set()
+        await AdmissionMiddleware(waiting_for(go), admission)(SEARCH, client.receive, send)
+        await settled()
+        assert waiting == [0, 0], "it may ask again at once"
+        assert admission.waiting == 0
+
+    asyncio.run(run())
+
+
 def test_a_late_search_is_504_and_ended() -> None:
     async def run() -> None:
         admission, client = Admission(1, 0.01), Client()
