@@ -126,14 +126,17 @@ class SearchThread:
             self._gather()
             batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
         begun = time.perf_counter()
+        outcomes: list[Outcome] = []
         try:
             with self._at_work():
-                self._do(batch, loop)
+                outcomes = self._do(batch)
         finally:
             with self._changed:
                 ended = time.perf_counter()
+                # Counted before anybody has an answer, for who has one may ask again at once.
                 self._expected = min(MAX_BATCH, len(batch) + len(self._waiting))
                 self._gather_until = ended + (ended - begun)
+                loop.call_soon_threadsafe(_deliver, outcomes)
                 self._has_turn = bool(self._waiting)
                 if self._has_turn:
                     self._executor.submit(self._take_turn, loop)  # after what else is due
@@ -152,18 +155,20 @@ class SearchThread:
                 return
             self._changed.wait_for(lambda: len(self._waiting) >= self._expected, min(self._batch_wait, left))
 
-    def _do(self, batch: Sequence[_Waiting], loop: asyncio.AbstractEventLoop) -> None:
+    def _do(self, batch: Sequence[_Waiting]) -> list[Outcome]:
         read: list[tuple[_Waiting, SearchQuery]] = []
+        outcomes: list[Outcome] = []
         for waiting in batch:
             if waiting.outcome.cancelled():
                 continue
             try:
                 read.append((waiting, waiting.read()))
             except Exception as error:  # noqa: BLE001 (it is that search's)
-                loop.call_soon_threadsafe(_deliver, [(waiting, error)])
+                outcomes.append((waiting, error))
         # Those of the old version and those of the new one, around a switch.
         for _, part in groupby(read, key=lambda pair: id(pair[1].snapshot)):
-            loop.call_soon_threadsafe(_deliver, self._search(list(part)))
+            outcomes += self._search(list(part))
+        return outcomes
 
     def _search(self, batch: Sequence[tuple[_Waiting, SearchQuery]]) -> list[Outcome]:
         begun = time.perf_counter()
