@@ -55,7 +55,13 @@ class Refusals:
         return length.isdigit() and int(length) <= self._max_body  # of digits the parser lets through 20 at most
 
     def answer(self, url: bytes, headers: Sequence[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
-        """All bytes of the answer, which is counted here, too."""
+        """All bytes of the answer; counts it, too.
+
+        Args:
+            url: of a request that is to be refused.
+            headers: its own.
+            keep_alive: whether the connection stays.
+        """
         self._count()
         if not self._untold:
             asyncio.get_running_loop().call_later(_TOLD_EVERY, self._tell)
